@@ -1,0 +1,64 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <computelocator/secret.hpp>
+
+namespace computelocator {
+
+enum class scheme : std::uint8_t { https, http };
+
+/// How the peer's certificate is judged.
+enum class tls_mode : std::uint8_t {
+  verify,   ///< issuer and name are checked; the default
+  pin,      ///< the peer's public key must be the pinned one, or is taken at first use and then held
+  insecure  ///< nothing is checked; a client certificate is sent, a token never
+};
+
+struct tls_settings {
+  tls_mode mode = tls_mode::verify;
+  std::string ca_pem;         ///< certificates trusted; empty: the system's
+  std::string ca_file;        ///< read again when a handshake finds it changed; beside ca_pem, ca_pem wins
+  std::string server_name;    ///< checked and sent as SNI in place of the host; empty: the host
+  std::string pin;            ///< sha256 of the peer's SubjectPublicKeyInfo, lower-case hex; empty with `pin`: first use
+};
+
+/// Who we are to a peer. A token goes only to a peer that is verified or pinned,
+/// never over plain HTTP.
+struct credentials {
+  secret token;                    ///< bearer token given as text
+  std::string token_file;          ///< read again at most every 60 s, and once after a 401
+  std::string client_certificate_pem;
+  secret client_key_pem;
+  std::string username;            ///< basic authentication, from a kubeconfig
+  secret password;
+};
+
+/// Everything that targets of one kind have in common: shared, never changed.
+struct access {
+  tls_settings tls;
+  credentials who;
+};
+
+/// Where to scrape: one HTTP GET that gives one page.
+struct target {
+  std::string node;        ///< the node's name; for other targets whatever names them
+  std::string node_uid;    ///< the Node object's UID: what pins and label caches belong to
+  computelocator::scheme scheme = computelocator::scheme::https;
+  std::string host;        ///< name or address, IPv6 without brackets
+  std::uint16_t port = 10250;
+  std::string path = "/metrics/cadvisor";  ///< path and query, percent-encoded
+  std::shared_ptr<const computelocator::access> access;
+  std::vector<std::pair<std::string, std::string>> labels;  ///< added to each row of this target
+
+  /// "https://host:port/path" without the query and without user information; what messages call this target.
+  std::string url() const;
+};
+
+}  // namespace computelocator
