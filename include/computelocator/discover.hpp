@@ -1,0 +1,181 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <computelocator/error.hpp>
+#include <computelocator/inventory.hpp>
+#include <computelocator/target.hpp>
+
+namespace computelocator {
+
+/// Looks a variable up; HOME is asked for here too. Empty function: the process environment.
+using environment_lookup = std::function<std::optional<std::string>(const std::string& name)>;
+
+/// How to reach the API server of one cluster.
+struct cluster_config {
+  std::string source;        ///< in words: "kubeconfig /home/me/.kube/config, context prod"
+  std::string context;       ///< name of the kubeconfig's context; empty in a cluster
+  computelocator::scheme scheme = computelocator::scheme::https;
+  std::string host;          ///< name or address, IPv6 without brackets
+  std::uint16_t port = 443;
+  std::string base_path;     ///< "" or "/k8s/clusters/c-1", no slash at the end
+  std::shared_ptr<const computelocator::access> access;  ///< never null in a result of this header
+  std::string default_namespace = "default";
+  bool in_cluster = false;
+
+  /// "https://host:port/base", what messages call the API server.
+  std::string url() const;
+};
+
+struct kubeconfig_options {
+  std::string path;      ///< this file alone; empty: the KUBECONFIG list, else ~/.kube/config
+  std::string context;   ///< empty: current-context
+  environment_lookup environment;
+};
+
+struct in_cluster_options {
+  std::string directory = "/var/run/secrets/kubernetes.io/serviceaccount";
+  environment_lookup environment;
+};
+
+struct cluster_options {
+  std::string kubeconfig;
+  std::string context;
+  std::string service_account_directory = "/var/run/secrets/kubernetes.io/serviceaccount";
+  environment_lookup environment;
+};
+
+/// Reads and merges kubeconfig files as kubectl does. Files are regular and at most 1 MiB.
+/// Exec plugins, auth providers, impersonation and proxy-url give errc::unsupported.
+result<cluster_config> read_kubeconfig(const kubeconfig_options& options = {});
+
+/// Reads what a pod is given. The token stays a file name, so that it is read again.
+result<cluster_config> read_in_cluster(const in_cluster_options& options = {});
+
+/// An explicit kubeconfig, KUBECONFIG, ~/.kube/config, then the pod's own service account.
+/// errc::no_configuration lists all that was tried.
+result<cluster_config> find_cluster(const cluster_options& options = {});
+
+/// A token file that is replaced while we run. Not safe for concurrent calls.
+class token_reader {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  explicit token_reader(std::string path, clock::duration every = std::chrono::seconds(60))
+      : path_(std::move(path)), every_(every) {}
+
+  /// The token. The file is read when it was last read `every` ago or more; while it is empty
+  /// or unreadable the token before it is given. An error only where there never was one.
+  result<secret> read(clock::time_point now);
+
+  /// As read(), but reads the file whenever it was read; call it once after a 401.
+  result<secret> refresh(clock::time_point now);
+
+ private:
+  std::string path_;
+  clock::duration every_;
+  std::optional<clock::time_point> read_at_;
+  secret token_;
+};
+
+/// `text` ("250m", "128Mi", "1e3") as the nearest double in base units; empty if it is none.
+std::optional<double> parse_quantity(std::string_view text) noexcept;
+
+struct list_options {
+  std::string base_path;        ///< cluster_config::base_path
+  std::string where;            ///< what messages call the server; empty: "API server"
+  std::string label_selector;   ///< as `kubectl -l`; checked lightly here, for good by the server
+  std::string field_selector;
+  std::string namespace_name;   ///< pods only; empty: all namespaces
+  std::uint32_t limit = 500;
+  std::size_t max_body = std::size_t{256} << 20;
+  std::size_t max_items = 1'000'000;
+};
+
+/// errc::invalid_argument where a selector or namespace cannot be one.
+status check(const list_options& options);
+
+enum class list_step : std::uint8_t {
+  more,     ///< GET path() again
+  done,     ///< items() is whole
+  restart   ///< 410: what came so far is dropped; GET path() again
+};
+
+/// Decides the GETs of one list and reads the answers; opens no socket.
+/// After an error the lister is over; a new one starts anew.
+template <class T>
+class object_lister {
+ public:
+  explicit object_lister(list_options options) : options_(std::move(options)) {}
+
+  /// Path and query of the next GET, percent-encoded.
+  std::string path() const;
+
+  /// Takes the answer to path(). `body` need live only during the call.
+  result<list_step> feed(int http_status, std::string_view body);
+
+  const std::vector<T>& items() const& noexcept { return items_; }
+  std::vector<T> items() && noexcept { return std::move(items_); }
+  const std::string& resource_version() const noexcept { return resource_version_; }
+
+ private:
+  list_options options_;
+  std::vector<T> items_;
+  std::string continue_;
+  std::string resource_version_;
+  int restarts_ = 0;
+};
+
+extern template class object_lister<node>;
+extern template class object_lister<pod>;
+using node_lister = object_lister<node>;
+using pod_lister = object_lister<pod>;
+
+enum class route : std::uint8_t {
+  automatic,   ///< direct in a pod, through the API server from a kubeconfig
+  direct,      ///< https to the node's own address
+  api_server   ///< /api/v1/nodes/NAME/proxy; needs `get` on nodes/proxy
+};
+
+struct route_options {
+  computelocator::route route = computelocator::route::automatic;
+  std::string path = "/metrics/cadvisor";  ///< one of the kubelet's metrics paths, nothing else
+  std::vector<std::string> metrics;        ///< asked for by name[]; empty: all
+  std::vector<std::string> address_types = {"InternalIP", "InternalDNS", "ExternalIP",
+                                            "ExternalDNS", "Hostname"};
+  std::vector<std::string> allowed_ranges; ///< "127.0.0.0/8": refused addresses that may be used
+  tls_mode tls = tls_mode::verify;         ///< kubelets' certificates; direct only
+  std::string ca_pem;                      ///< for kubelets; empty: the cluster's CA
+  std::map<std::string, std::string> pins; ///< node UID to pin; with tls_mode::pin, others: first use
+};
+
+/// Where to scrape `of`. An error is that node's alone.
+result<target> kubelet_target(const node& of, const cluster_config& cluster,
+                              const route_options& options = {});
+
+struct node_target {
+  std::string node;
+  result<computelocator::target> target;
+};
+
+/// kubelet_target() for each node, in order; targets share one `access` where they can.
+std::vector<node_target> kubelet_targets(std::span<const node> nodes, const cluster_config& cluster,
+                                         const route_options& options = {});
+
+/// "name%5B%5D=a&name%5B%5D=b", or "" for none. container_memory_limit_bytes is asked for
+/// as container_spec_memory_limit_bytes, its name on the page.
+std::string metrics_query(std::span<const std::string_view> names);
+
+}  // namespace computelocator
