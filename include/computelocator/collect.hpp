@@ -1,0 +1,122 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include <computelocator/cadvisor.hpp>
+#include <computelocator/columns.hpp>
+#include <computelocator/discover.hpp>
+#include <computelocator/error.hpp>
+#include <computelocator/inventory.hpp>
+#include <computelocator/outcome.hpp>
+#include <computelocator/table.hpp>
+
+namespace computelocator {
+
+/// What to collect, from where, and within which bounds. Every bound is on by default.
+struct collect_options {
+  // Where
+  std::string kubeconfig;                ///< a file; empty: as kubectl finds one
+  std::string context;                   ///< empty: the current context
+  computelocator::route route = computelocator::route::automatic;
+  std::string node_selector;             ///< as `kubectl get nodes -l`
+  tls_mode kubelet_tls = tls_mode::verify;
+  std::string kubelet_ca_file;           ///< PEM; empty: the cluster's CA
+  std::vector<std::string> allowed_ranges;
+  // What
+  bool all_metrics = false;              ///< false: `metrics`
+  std::vector<std::string> metrics;      ///< empty: the 16 of container_metrics()
+  std::vector<std::string> namespaces;   ///< rows of these alone; empty: all
+  policy rules = policy::lenient;
+  bool keep_pages = false;               ///< keep each page as it came, inflated
+  // Bounds
+  std::chrono::milliseconds timeout{10'000};  ///< a target's, from its start to the parsed page
+  std::chrono::milliseconds discovery_timeout{30'000};
+  std::size_t concurrency = 64;               ///< targets at once
+  std::size_t bytes_in_flight = std::size_t{512} << 20;
+  std::size_t max_page_bytes = std::size_t{64} << 20;
+  std::size_t max_samples = 1'000'000;        ///< of one page
+  std::size_t parsers = 0;                    ///< threads that inflate and parse; 0: one a CPU
+};
+
+/// The columns of one target's page.
+struct collected_page {
+  std::string node;
+  std::int64_t scraped_ms = 0;
+  batch columns;
+  std::string text;                      ///< with keep_pages
+};
+
+/// One sweep: what every target gave, and what became of each.
+struct snapshot {
+  std::string source;                    ///< in words, where it came from
+  std::chrono::system_clock::time_point started{}, ended{};
+  std::vector<collected_page> pages;     ///< in the order of `outcomes`; failed targets have none
+  std::vector<outcome> outcomes;         ///< one a target
+  computelocator::inventory inventory;
+  std::vector<std::string> namespaces;   ///< the filter asked for
+  bool interrupted = false;              ///< cancelled before all targets were done
+
+  std::size_t samples() const noexcept;
+  std::vector<node_page> node_pages() const;
+};
+
+/// Tidy: one row a sample (see samples_table in columns.hpp), filtered by namespace.
+table samples_table(const snapshot& from);
+table containers_table(const snapshot& from);
+table pods_table(const snapshot& from);
+table nodes_table(const snapshot& from);
+table reasons_table(const snapshot& from);
+/// One row a target: node, url, ok, stage, error, message, advice, http_status, attempts,
+/// wire_bytes, page_bytes, samples, rejected_lines, then one duration a stage.
+table outcomes_table(const snapshot& from);
+/// One row a rejected line: node, line, column, offset, what, text.
+table rejects_table(const snapshot& from);
+
+/// Called from the calling thread of `sweep`, at most ten times a second and once at the end.
+using progress_report = std::function<void(std::size_t done, std::size_t failed, std::size_t total)>;
+
+/// Keeps connections, credentials and label caches of one cluster between sweeps.
+class collector {
+ public:
+  /// Finds the cluster; opens no socket yet.
+  static result<collector> open(collect_options options);
+
+  collector(collector&&) noexcept;
+  collector& operator=(collector&&) noexcept;
+  ~collector();
+
+  /// Lists nodes and pods and scrapes every node once. Blocks; a remote fault of one target is
+  /// its outcome, an API server that cannot be asked is the error. A requested stop ends every
+  /// socket at once and gives what was done, `interrupted`. One sweep at a time.
+  result<snapshot> sweep(std::stop_token stop = {}, const progress_report& report = {});
+
+ private:
+  struct state;
+  explicit collector(std::unique_ptr<state> kept) noexcept;
+  std::unique_ptr<state> state_;
+};
+
+/// One page of text (or gzip of it) that is at hand already, as a snapshot of one target.
+struct parse_page_options {
+  std::string name;                      ///< what messages call it: a file name, "-"
+  bool detect_dialect = true;            ///< OpenMetrics iff the last line is "# EOF"
+  dialect syntax = dialect::prometheus;
+  policy rules = policy::lenient;
+  std::vector<std::string> metrics;      ///< empty: all
+  std::vector<std::string> namespaces;
+  std::size_t max_page_bytes = std::size_t{1} << 30;
+};
+
+/// Under `lenient` bad lines are rejects; under the others the first one is the error,
+/// `where` being "NAME:LINE:COLUMN".
+result<snapshot> parse_page(std::string_view page_or_gzip, const parse_page_options& options = {});
+
+}  // namespace computelocator
