@@ -1,0 +1,541 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstring>
+
+#include <computelocator/impl/text_index.hpp>
+#include <computelocator/impl/text_number.hpp>
+#include <computelocator/impl/text_utf8.hpp>
+#include <computelocator/impl/text_words.hpp>
+#include <computelocator/text.hpp>
+
+namespace computelocator {
+
+namespace detail {
+
+inline constexpr std::uint8_t name_first = 1, name_more = 2, label_first = 4, label_more = 8;
+
+inline constexpr std::array<std::uint8_t, 256> make_name_classes() {
+  std::array<std::uint8_t, 256> classes{};
+  for (int c = 0; c < 256; ++c) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (letter) classes[c] = name_first | name_more | label_first | label_more;
+    else if (c >= '0' && c <= '9') classes[c] = name_more | label_more;
+    else if (c == ':') classes[c] = name_first | name_more;
+  }
+  return classes;
+}
+inline constexpr std::array<std::uint8_t, 256> name_classes = make_name_classes();
+
+inline bool is(char c, std::uint8_t kind) noexcept {
+  return (name_classes[static_cast<unsigned char>(c)] & kind) != 0;
+}
+inline bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
+
+/// Past the closing quote of the string whose opening quote is at `open`; `limit` + 1 where it
+/// does not end before `limit`.
+inline std::size_t end_of_string(std::string_view text, std::size_t open, std::size_t limit) noexcept {
+  for (std::size_t i = open + 1; i < limit; ++i) {
+    if (text[i] == '\\') ++i;
+    else if (text[i] == '"') return i + 1;
+  }
+  return limit + 1;
+}
+
+struct no_sink {};
+
+}  // namespace detail
+
+inline void labels_view::iterator::advance() noexcept {
+  std::size_t i = 0;
+  while (i < rest_.size()) {
+    while (i < rest_.size() && (detail::is_blank(rest_[i]) || rest_[i] == ',' || rest_[i] == '{')) ++i;
+    if (i >= rest_.size() || rest_[i] == '}') break;
+    const std::size_t start = i;
+    std::string_view name;
+    if (rest_[i] == '"') {
+      const std::size_t past = detail::end_of_string(rest_, i, rest_.size());
+      if (past > rest_.size()) break;
+      name = rest_.substr(i + 1, past - i - 2);
+      i = past;
+    } else {
+      while (i < rest_.size() && detail::is(rest_[i], detail::label_more)) ++i;
+      name = rest_.substr(start, i - start);
+    }
+    while (i < rest_.size() && detail::is_blank(rest_[i])) ++i;
+    if (i >= rest_.size() || rest_[i] != '=') {
+      if (i == start) break;  // not a checked block: end rather than stand still
+      continue;               // the metric's own quoted name
+    }
+    ++i;
+    while (i < rest_.size() && detail::is_blank(rest_[i])) ++i;
+    const std::size_t past = detail::end_of_string(rest_, i, rest_.size());
+    if (past > rest_.size()) break;
+    label_ = label_view(name, rest_.substr(i + 1, past - i - 2));
+    at_ = rest_.data() + start;
+    rest_ = rest_.substr(past);
+    return;
+  }
+  rest_ = {};
+  at_ = nullptr;
+}
+
+/// Walks a page line by line and calls its sink. `parse` and `samples` are the ways to it.
+template <class Sink>
+class page_walker {
+ public:
+  page_walker(std::string_view page, Sink& sink, parse_options options,
+              detail::index_kernel kernel = detail::best_index_kernel()) noexcept
+      : page_(page), sink_(sink), options_(options), index_(page, kernel) {
+    if (page_.starts_with("\xEF\xBB\xBF")) {
+      if (lenient()) at_ = 3;
+      else fail(parse_errc::byte_order_mark, 0);
+    }
+  }
+
+  /// Reads one line. False where the page is at its end, or was ended by a fault.
+  bool step() {
+    if (over_) return false;
+    if (at_ >= page_.size()) {
+      finish();
+      return false;
+    }
+    begin_ = at_;
+    end_ = index_.end_of_line(at_);
+    const bool newline = end_ < page_.size();
+    at_ = newline ? end_ + 1 : end_;
+    if (lenient() && end_ > begin_ && page_[end_ - 1] == '\r') --end_;
+    if (!newline && strict() && !openmetrics()) return fail(parse_errc::missing_newline, end_);
+    if (result_.saw_eof && openmetrics()) {
+      over_ = true;
+      fail(parse_errc::text_after_eof, begin_);
+      over_ = true;
+      return false;
+    }
+    std::size_t first = begin_;
+    if (!openmetrics() || lenient())
+      while (first < end_ && detail::is_blank(page_[first])) ++first;
+    if (first == end_) {
+      if (openmetrics() && !lenient()) return fail(parse_errc::blank_line, begin_);
+      return true;
+    }
+    return page_[first] == '#' ? read_comment(first) : read_sample(first);
+  }
+
+  const parse_result& result() const noexcept { return result_; }
+
+ private:
+  bool openmetrics() const noexcept { return options_.syntax == dialect::openmetrics; }
+  bool strict() const noexcept { return options_.rules == policy::strict; }
+  bool lenient() const noexcept { return options_.rules == policy::lenient; }
+
+  std::string_view line() const noexcept { return page_.substr(begin_, end_ - begin_); }
+
+  bool fail(parse_errc code, std::size_t offset) {
+    const std::size_t end = end_ < begin_ ? begin_ : end_;
+    const parse_error error{code, offset, page_.substr(begin_, end - begin_)};
+    bool go_on = lenient();
+    if constexpr (requires { { sink_.on_error(error) } -> std::convertible_to<bool>; })
+      go_on = sink_.on_error(error);
+    if (go_on) {
+      ++result_.rejected;
+      return true;
+    }
+    result_.error = error;
+    over_ = true;
+    return false;
+  }
+
+  void finish() {
+    over_ = true;
+    if (openmetrics() && !result_.saw_eof) {
+      // The mark that the page is whole is missing: no policy can know what was cut off.
+      begin_ = end_ = page_.size();
+      const parse_error error{parse_errc::missing_eof, page_.size(), {}};
+      if constexpr (requires { sink_.on_error(error); }) (void)sink_.on_error(error);
+      result_.error = error;
+    }
+  }
+
+  std::size_t skip_blanks(std::size_t at, std::size_t limit) const noexcept {
+    while (at < limit && detail::is_blank(page_[at])) ++at;
+    return at;
+  }
+
+  std::size_t end_of_name(std::size_t at, std::uint8_t first, std::uint8_t more) const noexcept {
+    if (at >= end_ || !detail::is(page_[at], first)) return at;
+    ++at;
+    while (at < end_ && detail::is(page_[at], more)) ++at;
+    return at;
+  }
+
+  /// Past the closing quote of the string that opens at `open`, or `limit` + 1.
+  std::size_t string_end(std::size_t open, std::size_t limit, bool special) const noexcept {
+    if (special) return detail::end_of_string(page_, open, limit);
+    const std::size_t close = index_.quote(open + 1, limit);
+    return close + 1;
+  }
+
+  bool read_comment(std::size_t first);
+  bool read_sample(std::size_t first);
+  bool read_labels(std::size_t& at, std::size_t limit, bool special, std::string_view& name,
+                   bool exemplar);
+  bool read_exemplar(std::size_t at, sample_view& sample, bool special);
+
+  std::string_view page_;
+  Sink& sink_;
+  parse_options options_;
+  detail::line_index index_;
+  std::size_t at_ = 0, begin_ = 0, end_ = 0;
+  bool over_ = false;
+  bool failed_line_ = false;
+  parse_result result_;
+};
+
+template <class Sink>
+bool page_walker<Sink>::read_comment(std::size_t first) {
+  const auto comment = [&](parse_errc code, std::size_t offset) {
+    if (openmetrics()) return fail(code, offset);
+    if constexpr (requires { sink_.on_comment(line()); }) sink_.on_comment(line());
+    return true;
+  };
+  if (openmetrics()) {
+    if (line() == "# EOF" || (lenient() && page_.substr(first, end_ - first) == "# EOF")) {
+      result_.saw_eof = true;
+      if constexpr (requires { sink_.on_eof(); }) sink_.on_eof();
+      return true;
+    }
+    if (page_.substr(first, 2) != "# " || first != begin_)
+      return comment(parse_errc::unexpected_comment, first);
+  }
+  std::size_t at = first + 1;
+  if (at < end_ && !detail::is_blank(page_[at])) return comment(parse_errc::unexpected_comment, first);
+  at = openmetrics() ? at + 1 : skip_blanks(at, end_);
+  std::size_t word_end = at;
+  while (word_end < end_ && !detail::is_blank(page_[word_end])) ++word_end;
+  const std::string_view word = page_.substr(at, word_end - at);
+  metadata_view meta;
+  if (word == "HELP") meta.what = metadata_view::kind::help;
+  else if (word == "TYPE") meta.what = metadata_view::kind::type;
+  else if (word == "UNIT" && openmetrics()) meta.what = metadata_view::kind::unit;
+  else return comment(parse_errc::unexpected_comment, first);
+
+  at = word_end;
+  if (at == end_) return openmetrics() || !lenient() ? fail(parse_errc::bad_metadata, at) : true;
+  at = openmetrics() ? at + 1 : skip_blanks(at, end_);
+  std::size_t name_end;
+  if (at < end_ && page_[at] == '"') {
+    name_end = detail::end_of_string(page_, at, end_);
+    if (name_end > end_) return fail(parse_errc::unterminated_value, at);
+    meta.name = page_.substr(at + 1, name_end - at - 2);
+    if (meta.name.empty()) return fail(parse_errc::bad_name, at);
+    if (!detail::is_utf8(meta.name)) return fail(parse_errc::invalid_utf8, at);
+  } else {
+    name_end = end_of_name(at, detail::name_first, detail::name_more);
+    meta.name = page_.substr(at, name_end - at);
+  }
+  if (meta.name.empty()) return fail(parse_errc::bad_metadata, at);
+  if (name_end < end_ && !detail::is_blank(page_[name_end])) return fail(parse_errc::bad_name, name_end);
+  at = name_end;
+  if (at == end_) {
+    if (openmetrics() || meta.what == metadata_view::kind::type) return fail(parse_errc::bad_metadata, at);
+  } else if (openmetrics()) {
+    if (page_[at] != ' ') return fail(parse_errc::unexpected_blank, at);
+    ++at;
+  } else {
+    at = skip_blanks(at, end_);
+  }
+  std::size_t text_end = end_;
+  if (meta.what == metadata_view::kind::type && !openmetrics())
+    while (text_end > at && detail::is_blank(page_[text_end - 1])) --text_end;
+  meta.text = page_.substr(at, text_end - at);
+  if (meta.what == metadata_view::kind::type) {
+    const auto type = detail::type_of_word(meta.text);
+    const bool word_of_dialect =
+        type && (openmetrics() ? meta.text != "untyped" : detail::is_classic_type(meta.text) || lenient());
+    if (!word_of_dialect && !(lenient() && type)) return fail(parse_errc::bad_type, at);
+    meta.type = *type;
+  } else if (!detail::is_utf8(meta.text)) {
+    return fail(parse_errc::invalid_utf8, at);
+  }
+  meta.quotes_escaped = openmetrics();
+  meta.line = line();
+  meta.offset = begin_;
+  if constexpr (requires { sink_.on_metadata(meta); }) sink_.on_metadata(meta);
+  return true;
+}
+
+/// Reads from '{' at `at` to past the matching '}'. On a fault `failed_line_` is set and what
+/// fail() said is given back. `name` takes a quoted metric name, which must come first.
+template <class Sink>
+bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool special,
+                                    std::string_view& name, bool exemplar) {
+  const auto bad = [&](parse_errc code, std::size_t offset) {
+    failed_line_ = true;
+    return fail(code, offset);
+  };
+  // Only the offsets of names are kept, for the look for duplicates; a sample with more labels
+  // than this is checked against those that came first.
+  constexpr std::size_t remembered = 64;
+  std::string_view seen[remembered];
+  std::size_t count = 0;
+  const bool blanks = !openmetrics() || lenient();
+  const std::size_t open = at++;
+  bool first = true;
+  for (;;) {
+    if (blanks) at = skip_blanks(at, limit);
+    if (at >= limit) return bad(parse_errc::missing_brace, open);
+    if (page_[at] == '}') {
+      ++at;
+      return true;
+    }
+    if (page_[at] == ',') return bad(parse_errc::stray_comma, at);
+    std::string_view label;
+    const std::size_t start = at;
+    if (page_[at] == '"') {
+      const std::size_t past = string_end(at, limit, special);
+      if (past > limit) return bad(parse_errc::unterminated_value, at);
+      label = page_.substr(at + 1, past - at - 2);
+      if (label.empty()) return bad(parse_errc::bad_label_name, at);
+      if (special && !detail::is_utf8(label)) return bad(parse_errc::invalid_utf8, at);
+      at = past;
+    } else {
+      at = end_of_name(at, detail::label_first, detail::label_more);
+      label = page_.substr(start, at - start);
+      if (label.empty()) return bad(parse_errc::bad_label_name, at);
+    }
+    if (blanks) at = skip_blanks(at, limit);
+    if (at >= limit || page_[at] != '=') {
+      const bool is_name = page_[start] == '"' && at < limit && (page_[at] == ',' || page_[at] == '}');
+      if (!is_name || exemplar) return bad(parse_errc::missing_equals, at);
+      if (!name.empty()) return bad(parse_errc::second_name, start);
+      if (!first && strict()) return bad(parse_errc::second_name, start);
+      name = label;
+    } else {
+      ++at;
+      if (blanks) at = skip_blanks(at, limit);
+      if (at >= limit || page_[at] != '"') return bad(parse_errc::missing_quote, at);
+      const std::size_t past = string_end(at, limit, special);
+      if (past > limit) return bad(parse_errc::unterminated_value, at);
+      if (special && !detail::is_utf8(page_.substr(at + 1, past - at - 2)))
+        return bad(parse_errc::invalid_utf8, at);
+      at = past;
+      if (options_.rules != policy::prometheus) {
+        for (std::size_t i = 0; i < count; ++i)
+          if (seen[i].size() == label.size() && std::memcmp(seen[i].data(), label.data(), label.size()) == 0)
+            return bad(parse_errc::duplicate_label, start);
+        if (count < remembered) seen[count++] = label;
+        if (label == "__name__") return bad(parse_errc::reserved_label, start);
+      }
+    }
+    first = false;
+    if (blanks) at = skip_blanks(at, limit);
+    if (at >= limit) return bad(parse_errc::missing_brace, open);
+    if (page_[at] == '}') {
+      ++at;
+      return true;
+    }
+    if (page_[at] != ',') return bad(parse_errc::missing_comma, at);
+    ++at;
+    if (openmetrics() && strict() && at < limit && page_[at] == '}')
+      return bad(parse_errc::stray_comma, at - 1);
+  }
+}
+
+template <class Sink>
+bool page_walker<Sink>::read_exemplar(std::size_t at, sample_view& sample, bool special) {
+  const auto bad = [&](std::size_t offset) {
+    failed_line_ = true;
+    return fail(parse_errc::bad_exemplar, offset);
+  };
+  exemplar_view exemplar;
+  const std::size_t open = at;
+  if (at >= end_ || page_[at] != '{') return bad(at);
+  std::string_view none;
+  const bool going = read_labels(at, end_, special, none, true);
+  if (failed_line_) return going;
+  exemplar.label_block = page_.substr(open, at - open);
+  if (at >= end_ || page_[at] != ' ') return bad(at);
+  const std::size_t value_at = ++at;
+  while (at < end_ && page_[at] != ' ') ++at;
+  if (detail::parse_value(page_.substr(value_at, at - value_at), exemplar.value) != detail::number_fault::none)
+    return bad(value_at);
+  if (at < end_) {
+    const std::size_t time_at = ++at;
+    std::int64_t time = 0;
+    if (detail::parse_seconds_ms(page_.substr(time_at, end_ - time_at), time) != detail::number_fault::none)
+      return bad(time_at);
+    exemplar.timestamp_ms = time;
+  }
+  sample.exemplar_ = exemplar;
+  return true;
+}
+
+template <class Sink>
+bool page_walker<Sink>::read_sample(std::size_t first) {
+  failed_line_ = false;
+  sample_view sample;
+  sample.offset_ = begin_;
+  sample.line_ = line();
+  std::size_t at = end_of_name(first, detail::name_first, detail::name_more);
+  sample.name_ = page_.substr(first, at - first);
+  const auto unwanted = [&]() -> bool {
+    if constexpr (requires { { sink_.wants(sample.name_) } -> std::convertible_to<bool>; }) {
+      if (!sink_.wants(sample.name_)) {
+        ++result_.skipped;
+        return true;
+      }
+    }
+    return false;
+  };
+  const bool named = !sample.name_.empty();
+  if (!named && page_[first] != '{') return fail(parse_errc::bad_name, first);
+  if (named && unwanted()) return true;
+
+  const bool blanks = !openmetrics() || lenient();
+  const std::size_t after_name = at;
+  if (!openmetrics()) at = skip_blanks(at, end_);
+  const bool special = index_.special(first, end_);
+  if (at < end_ && page_[at] == '{') {
+    const std::size_t open = at;
+    bool known = false;
+    if constexpr (requires { { sink_.knows(sample.name_) } -> std::convertible_to<bool>; }) {
+      // The block ends at the brace behind the line's last quote, unless an exemplar follows.
+      if (named && !special) {
+        std::size_t last = end_;
+        while (last > open && page_[last - 1] != '}') --last;
+        if (last > open + 1) {
+          sample.block_ = page_.substr(open, last - open);
+          known = sink_.knows(sample.block_);
+          if (known) at = last;
+        }
+      }
+    }
+    if (!known) {
+      std::string_view quoted = sample.name_;
+      const bool going = read_labels(at, end_, special, quoted, false);
+      if (failed_line_) return going;
+      sample.name_ = quoted;
+      sample.block_ = page_.substr(open, at - open);
+      if (sample.name_.empty()) return fail(parse_errc::missing_name, open);
+      if (!named && unwanted()) return true;
+    }
+  } else if (at < end_ && at == after_name && !detail::is_blank(page_[at])) {
+    return fail(parse_errc::bad_name, at);
+  }
+
+  if (at >= end_) return fail(parse_errc::missing_value, at);
+  if (openmetrics()) {
+    if (page_[at] != ' ') return fail(parse_errc::unexpected_blank, at);
+    ++at;
+  } else {
+    at = skip_blanks(at, end_);
+  }
+  const std::size_t value_at = at;
+  while (at < end_ && !detail::is_blank(page_[at])) ++at;
+  sample.value_text_ = page_.substr(value_at, at - value_at);
+  if (sample.value_text_.empty()) return fail(parse_errc::missing_value, value_at);
+  if (const auto fault = detail::parse_value(sample.value_text_, sample.value_);
+      fault != detail::number_fault::none) {
+    if (page_[end_ - 1] == '\r') return fail(parse_errc::carriage_return, end_ - 1);
+    return fail(fault == detail::number_fault::range ? parse_errc::value_out_of_range
+                                                     : parse_errc::bad_value, value_at);
+  }
+
+  const auto exemplar_at = [&](std::size_t offset) {
+    return openmetrics() && page_.substr(offset, end_ - offset).starts_with("# ");
+  };
+  const auto next = [&]() -> bool {  // past one blank (OpenMetrics) or any number of them
+    if (at >= end_) return false;
+    if (openmetrics() && !blanks) {
+      ++at;
+      return true;
+    }
+    at = skip_blanks(at, end_);
+    return at < end_;
+  };
+  if (next()) {
+    if (!exemplar_at(at)) {
+      const std::size_t time_at = at;
+      while (at < end_ && !detail::is_blank(page_[at])) ++at;
+      sample.timestamp_text_ = page_.substr(time_at, at - time_at);
+      std::int64_t time = 0;
+      const auto fault = openmetrics()
+                             ? detail::parse_seconds_ms(sample.timestamp_text_, time)
+                             : detail::parse_int64(sample.timestamp_text_,
+                                                   options_.rules != policy::prometheus, time);
+      if (fault != detail::number_fault::none) {
+        if (page_[end_ - 1] == '\r') return fail(parse_errc::carriage_return, end_ - 1);
+        return fail(fault == detail::number_fault::range ? parse_errc::timestamp_out_of_range
+                                                         : parse_errc::bad_timestamp, time_at);
+      }
+      sample.timestamp_ms_ = time;
+      if (next() && !exemplar_at(at)) return fail(parse_errc::trailing_text, at);
+    }
+    if (at < end_ && exemplar_at(at)) {
+      const bool going = read_exemplar(at + 2, sample, special);
+      if (failed_line_) return going;
+    }
+  }
+  ++result_.samples;
+  if constexpr (requires { sink_.on_sample(std::as_const(sample)); }) sink_.on_sample(std::as_const(sample));
+  return true;
+}
+
+template <class Sink>
+parse_result parse(std::string_view page, Sink&& sink, parse_options options) {
+  page_walker<std::remove_reference_t<Sink>> walker(page, sink, options);
+  while (walker.step()) {
+  }
+  return walker.result();
+}
+
+class samples {
+ public:
+  class iterator {
+   public:
+    using value_type = sample_view;
+    using difference_type = std::ptrdiff_t;
+    using iterator_category = std::input_iterator_tag;
+    const sample_view& operator*() const noexcept { return owner_->sink_.sample; }
+    const sample_view* operator->() const noexcept { return &owner_->sink_.sample; }
+    iterator& operator++() { owner_->advance(); return *this; }
+    void operator++(int) { owner_->advance(); }
+    friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.at_end(); }
+
+   private:
+    friend class samples;
+    explicit iterator(samples* owner) noexcept : owner_(owner) {}
+    bool at_end() const noexcept { return !owner_->sink_.full; }
+    samples* owner_;
+  };
+
+  explicit samples(std::string_view page, parse_options options = {}) noexcept
+      : walker_(page, sink_, options) {}
+  samples(std::string&& page, parse_options options = {}) = delete;  // the page would be gone
+  samples(const samples&) = delete;
+  samples& operator=(const samples&) = delete;
+
+  iterator begin() { advance(); return iterator(this); }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+  /// What became of the page; complete once the range was walked to its end.
+  const parse_result& result() const noexcept { return walker_.result(); }
+
+ private:
+  struct one_sample {
+    sample_view sample;
+    bool full = false;
+    void on_sample(const sample_view& found) noexcept { sample = found; full = true; }
+  };
+  void advance() {
+    sink_.full = false;
+    while (!sink_.full && walker_.step()) {
+    }
+  }
+  one_sample sink_;
+  page_walker<one_sample> walker_;
+};
+
+}  // namespace computelocator

@@ -1,0 +1,179 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <computelocator/impl/text_number.hpp>
+#include <computelocator/text.hpp>
+
+namespace computelocator {
+
+namespace detail {
+
+inline std::optional<metric_type> type_of_word(std::string_view word) noexcept {
+  if (word == "counter") return metric_type::counter;
+  if (word == "gauge") return metric_type::gauge;
+  if (word == "histogram") return metric_type::histogram;
+  if (word == "gaugehistogram") return metric_type::gauge_histogram;
+  if (word == "summary") return metric_type::summary;
+  if (word == "info") return metric_type::info;
+  if (word == "stateset") return metric_type::state_set;
+  if (word == "unknown" || word == "untyped") return metric_type::unknown;
+  return std::nullopt;
+}
+
+/// The types of text 0.0.4; "unknown" is a newer word for its "untyped" that Prometheus takes.
+inline bool is_classic_type(std::string_view word) noexcept {
+  return word == "counter" || word == "gauge" || word == "histogram" || word == "summary" ||
+         word == "untyped" || word == "unknown";
+}
+
+inline std::size_t decode_escapes(std::string_view raw, bool quotes, char* out) noexcept {
+  char* const start = out;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    char c = raw[i];
+    if (c == '\\' && i + 1 < raw.size()) {
+      const char escaped = raw[i + 1];
+      if (escaped == 'n') c = '\n', ++i;
+      else if (escaped == '\\' || (quotes && escaped == '"')) c = escaped, ++i;
+    }
+    *out++ = c;
+  }
+  return static_cast<std::size_t>(out - start);
+}
+
+inline std::string_view trimmed(std::string_view text) noexcept {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace detail
+
+inline std::size_t label_view::decode(char* out) const noexcept {
+  if (!escaped()) {
+    if (!value_.empty()) std::memcpy(out, value_.data(), value_.size());
+    return value_.size();
+  }
+  return detail::decode_escapes(value_, true, out);
+}
+
+inline std::string label_view::decoded() const {
+  std::string text(value_.size(), '\0');
+  text.resize(decode(text.data()));
+  return text;
+}
+
+inline std::string metadata_view::decoded() const {
+  std::string decoded_text(text.size(), '\0');
+  decoded_text.resize(detail::decode_escapes(text, quotes_escaped, decoded_text.data()));
+  return decoded_text;
+}
+
+inline std::string_view to_string(metric_type type) noexcept {
+  switch (type) {
+    case metric_type::counter: return "counter";
+    case metric_type::gauge: return "gauge";
+    case metric_type::histogram: return "histogram";
+    case metric_type::gauge_histogram: return "gaugehistogram";
+    case metric_type::summary: return "summary";
+    case metric_type::info: return "info";
+    case metric_type::state_set: return "stateset";
+    case metric_type::unknown: break;
+  }
+  return "unknown";
+}
+
+inline std::optional<dialect> dialect_of_content_type(std::string_view content_type) noexcept {
+  const std::string_view media = detail::trimmed(content_type.substr(0, content_type.find(';')));
+  if (detail::equals_ignoring_case(media, "application/openmetrics-text")) return dialect::openmetrics;
+  if (media.empty() || detail::equals_ignoring_case(media, "text/plain")) return dialect::prometheus;
+  return std::nullopt;
+}
+
+inline dialect detect_dialect(std::string_view page) noexcept {
+  while (!page.empty() && (page.back() == '\n' || page.back() == '\r')) page.remove_suffix(1);
+  const std::size_t line = page.find_last_of('\n');
+  return page.substr(line == std::string_view::npos ? 0 : line + 1) == "# EOF" ? dialect::openmetrics
+                                                                              : dialect::prometheus;
+}
+
+inline position locate(std::string_view page, std::size_t offset) noexcept {
+  offset = std::min(offset, page.size());
+  position at;
+  std::size_t line_begin = 0;
+  for (std::size_t i = 0; i < offset; ++i)
+    if (page[i] == '\n') {
+      ++at.line;
+      line_begin = i + 1;
+    }
+  at.column = offset - line_begin + 1;
+  return at;
+}
+
+inline std::string_view what(parse_errc code) noexcept {
+  switch (code) {
+    case parse_errc::bad_name: return "this is not a metric name";
+    case parse_errc::bad_label_name: return "this is not a label name";
+    case parse_errc::missing_equals: return "a label name without '='";
+    case parse_errc::missing_quote: return "a label value without its opening quote";
+    case parse_errc::unterminated_value: return "a quoted string that does not end on its line";
+    case parse_errc::invalid_utf8: return "bytes that are not UTF-8";
+    case parse_errc::missing_comma: return "two labels without a comma between them";
+    case parse_errc::stray_comma: return "a comma without a label";
+    case parse_errc::duplicate_label: return "a label name that stands twice";
+    case parse_errc::reserved_label: return "the label name __name__, which is the metric's own";
+    case parse_errc::second_name: return "a quoted metric name that is not the first thing in the braces";
+    case parse_errc::missing_name: return "a sample without a metric name";
+    case parse_errc::missing_brace: return "labels without their closing brace";
+    case parse_errc::missing_value: return "a sample without a value";
+    case parse_errc::bad_value: return "this is not a number";
+    case parse_errc::value_out_of_range: return "a value beyond a 64-bit float";
+    case parse_errc::bad_timestamp: return "this is not a timestamp";
+    case parse_errc::timestamp_out_of_range: return "a timestamp beyond 64 bits of milliseconds";
+    case parse_errc::trailing_text: return "text behind the timestamp";
+    case parse_errc::unexpected_blank: return "not the single blank that OpenMetrics has here";
+    case parse_errc::blank_line: return "a blank line, which OpenMetrics does not have";
+    case parse_errc::unexpected_comment: return "a comment other than HELP, TYPE, UNIT and EOF";
+    case parse_errc::bad_type: return "this is not a metric type of the format";
+    case parse_errc::bad_metadata: return "a HELP, TYPE or UNIT line that is not whole";
+    case parse_errc::carriage_return: return "a carriage return at the end of the line";
+    case parse_errc::byte_order_mark: return "a byte order mark at the start of the page";
+    case parse_errc::missing_newline: return "a last line without its line feed";
+    case parse_errc::missing_eof: return "an OpenMetrics page without '# EOF' at its end";
+    case parse_errc::text_after_eof: return "text behind '# EOF'";
+    case parse_errc::bad_exemplar: return "this is not an exemplar";
+    case parse_errc::semantic_rule: return "against a rule of OpenMetrics";
+    case parse_errc::too_many_samples: return "more samples than the limit";
+    case parse_errc::too_many_labels: return "more labels on one sample than the limit";
+  }
+  return "not readable";
+}
+
+inline std::string_view advice(parse_errc code) noexcept {
+  switch (code) {
+    case parse_errc::bad_name:
+    case parse_errc::bad_label_name: return "names are [a-zA-Z_][a-zA-Z0-9_]* (metrics also ':'); quote any other";
+    case parse_errc::unterminated_value: return "end it with '\"'; write \\n for a line feed and \\\" for a quote inside";
+    case parse_errc::invalid_utf8: return "have the exporter send UTF-8";
+    case parse_errc::bad_value:
+    case parse_errc::value_out_of_range: return "write a decimal number, NaN, +Inf or -Inf";
+    case parse_errc::bad_timestamp:
+    case parse_errc::timestamp_out_of_range: return "write milliseconds (text 0.0.4) or seconds (OpenMetrics) since 1970";
+    case parse_errc::carriage_return:
+    case parse_errc::byte_order_mark:
+    case parse_errc::blank_line: return "remove it, or read with the policy lenient";
+    case parse_errc::missing_newline: return "end the page with a line feed, or read with the policy prometheus or lenient";
+    case parse_errc::missing_eof: return "the page may be cut off: fetch it again";
+    case parse_errc::bad_type: return "text 0.0.4 has counter, gauge, histogram, summary and untyped";
+    case parse_errc::too_many_samples: return "ask for fewer metrics, or raise the limit";
+    case parse_errc::too_many_labels: return "raise the limit if the target is to be trusted";
+    default: return "mend the exporter, or read with the policy lenient to keep the other lines";
+  }
+}
+
+}  // namespace computelocator
