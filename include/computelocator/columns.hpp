@@ -1,14 +1,20 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+// From the text of a page to columns: rows of metric id, label-set id, value and timestamp, and a
+// table of label sets. A label cache recognises the label sets of a target from page to page.
+
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <computelocator/table.hpp>
 #include <computelocator/text.hpp>
 
 namespace computelocator {
@@ -17,54 +23,148 @@ namespace computelocator {
 inline constexpr std::int64_t no_timestamp = std::numeric_limits<std::int64_t>::min();
 
 struct metric {
-  std::string name;
+  std::string name;   ///< as on the sample lines: a histogram's _bucket, _sum and _count are three
   metric_type type = metric_type::unknown;
-  std::string unit;   ///< from UNIT, else from the name's suffix (seconds, bytes, ratio), else empty
-  std::string help;
+  std::string unit;   ///< from UNIT, else from the name ("..._seconds_total": seconds), else empty
+  std::string help;   ///< decoded
 };
 
-/// The label sets of one target with dictionary-encoded labels. Ids are stable
-/// while the object lives; it only grows. Label sets do not hold the metric name.
+/// The label sets of one target with dictionary-encoded labels, without the metric's name.
+/// Never changes once a batch holds it; the ids of an older one stay valid in its successors of
+/// the same generation. Equal bytes on the page are one label set.
 class label_sets {
  public:
-  struct entry { std::uint32_t name; std::uint32_t value; };  ///< ids into names() and values()
+  struct entry {
+    std::uint32_t name;   ///< for name()
+    std::uint32_t value;  ///< for value()
+  };
 
-  std::size_t size() const noexcept;                        ///< number of label sets
-  std::span<const entry> operator[](std::uint32_t id) const noexcept;  ///< in the order of the page
-  std::span<const std::string> names() const noexcept;      ///< distinct label names
-  std::span<const std::string> values() const noexcept;     ///< distinct label values, decoded
-  /// The value of `label_name` in set `id`, empty where it has none (Prometheus
-  /// treats an empty label as absent).
-  std::string_view value(std::uint32_t id, std::string_view label_name) const noexcept;
+  std::size_t size() const noexcept { return begins_.size() - 1; }
+  /// The labels of set `id` in the order of the page.
+  std::span<const entry> operator[](std::uint32_t id) const noexcept {
+    return {entries_.data() + begins_[id], entries_.data() + begins_[id + 1]};
+  }
+  std::size_t names() const noexcept { return names_.size(); }
+  std::string_view name(std::uint32_t id) const noexcept { return names_[id]; }
+  std::size_t values() const noexcept { return value_ends_.size(); }
+  /// Decoded. The view lives as long as this object.
+  std::string_view value(std::uint32_t id) const noexcept {
+    const std::size_t begin = id == 0 ? 0 : value_ends_[id - 1];
+    return std::string_view(text_).substr(begin, value_ends_[id] - begin);
+  }
+  /// The value of label `name` in set `id`; empty where it has none, which the format holds for
+  /// the same.
+  std::string_view value_of(std::uint32_t id, std::string_view name) const noexcept;
+  /// Memory held, in bytes.
+  std::size_t bytes() const noexcept;
 
  private:
   friend class label_cache;
-  std::vector<std::string> names_, values_;
+  std::vector<std::string> names_;
+  std::string text_;                          // all values, one after another
+  std::vector<std::uint32_t> value_ends_;
   std::vector<entry> entries_;
-  std::vector<std::uint32_t> begin_{0};
+  std::vector<std::uint32_t> begins_{0};
 };
 
 /// A line that could not be read, kept so that nothing is lost.
 struct reject {
-  std::size_t line = 0, column = 0, offset = 0;   ///< line and column from 1, bytes
-  std::string text;                               ///< the line, cut at 256 bytes
+  std::size_t line = 0, column = 0;  ///< from 1; the column counts bytes
+  std::size_t offset = 0;            ///< of the fault, from the start of the page
+  std::string text;                  ///< the line as it came, cut at 256 bytes
   parse_errc code{};
 };
 
-/// The columns of one page: `rows()` values in each of the four vectors.
+/// The columns of one page: rows() values in each of the four vectors.
 struct batch {
   std::vector<std::uint32_t> metric_id;     ///< into metrics
   std::vector<std::uint32_t> label_set_id;  ///< into *sets
   std::vector<double> value;
   std::vector<std::int64_t> timestamp_ms;   ///< UTC, or no_timestamp
-  std::vector<metric> metrics;
-  std::shared_ptr<const label_sets> sets;   ///< shared with the label cache that made it
+  std::vector<metric> metrics;              ///< those of the rows, in the order of the page
+  std::shared_ptr<const label_sets> sets = std::make_shared<const label_sets>();
   std::vector<reject> rejects;
 
   std::size_t rows() const noexcept { return value.size(); }
 };
 
-// The rest of this header (label_cache, column_options, read_columns) is the
-// room's own to shape.
+/// The names that are wanted, or all of them. Cheap to copy.
+class metric_selection {
+ public:
+  metric_selection() = default;                               ///< all
+  explicit metric_selection(std::vector<std::string> names);  ///< these alone
+  bool all() const noexcept { return names_ == nullptr; }
+  bool contains(std::string_view name) const noexcept;
+
+ private:
+  std::shared_ptr<const std::vector<std::string>> names_;  // sorted
+};
+
+struct column_options {
+  parse_options grammar;
+  metric_selection metrics;
+  std::size_t max_samples = std::numeric_limits<std::size_t>::max();  ///< of one page
+  std::size_t max_labels = std::numeric_limits<std::size_t>::max();   ///< of one sample
+};
+
+struct column_result {
+  batch columns;
+  std::optional<parse_error> stopped;  ///< what ended the page; its line is a view into the page
+  parse_result read;
+};
+
+/// The memory of one target's label sets; outlives pages and batches. A label block is recognised
+/// by a keyed 128-bit hash of its bytes and its length. The key is random per process, so that
+/// whoever writes a page cannot aim at a collision; an accidental one is as likely as 2^-100.
+/// Not for concurrent use; batches made from it may be read from any thread meanwhile.
+class label_cache {
+ public:
+  /// Beyond `max_bytes` the cache starts anew with the next page; batches keep what they have.
+  explicit label_cache(std::size_t max_bytes = std::size_t{64} << 20);
+
+  /// Memory held beside what batches share, in bytes.
+  std::size_t bytes() const noexcept;
+  /// Counts the times that the cache started anew: ids compare within one generation.
+  std::uint64_t generation() const noexcept { return generation_; }
+
+ private:
+  friend class column_builder;
+  struct key { std::uint64_t low, high; };
+  struct slot { key hash; std::uint32_t length; std::uint32_t id_plus_1; };
+
+  static key hash(std::string_view block) noexcept;
+  void start_page();
+  std::uint32_t* find(const key& hash, std::size_t length) noexcept;
+  std::uint32_t add(const key& hash, std::string_view block, labels_view labels);
+  std::uint32_t intern_name(std::string_view name);
+  std::uint32_t intern_value(std::string_view decoded);
+  label_sets& writable();
+  void grow_slots();
+
+  std::size_t max_bytes_;
+  std::uint64_t generation_ = 0;
+  std::shared_ptr<label_sets> sets_;
+  std::vector<slot> slots_;
+  std::vector<std::uint32_t> value_slots_;  // value id + 1, by hash of the value
+  std::size_t used_ = 0;
+  std::string scratch_;
+};
+
+/// Reads `page` into columns. Under `lenient` faulty lines are in rejects; otherwise, and past a
+/// limit, `stopped` says what ended the page and the columns hold what came before.
+column_result read_columns(std::string_view page, label_cache& cache, const column_options& options = {});
+
+/// One target's columns and what its rows are to carry beside their labels.
+struct batch_source {
+  const batch* columns = nullptr;  ///< not owned; outlives the call
+  std::string node;
+  std::int64_t scrape_ms = no_timestamp;
+};
+
+/// Tidy: timestamp (missing where the sample had none), scrape_timestamp, metric, value, node,
+/// then a category column a label: namespace, pod, container, id, image, name, the others by name.
+/// An absent or empty label is missing. Type, unit and help of the metrics are in the table's
+/// metadata as "type:NAME", "unit:NAME", "help:NAME".
+table samples_table(std::span<const batch_source> sources);
 
 }  // namespace computelocator

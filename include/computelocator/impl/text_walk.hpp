@@ -400,7 +400,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   if (at < end_ && page_[at] == '{') {
     const std::size_t open = at;
     bool known = false;
-    if constexpr (requires { { sink_.knows(sample.name_) } -> std::convertible_to<bool>; }) {
+    if constexpr (requires { { sink_.knows(sample.block_) } -> std::convertible_to<bool>; }) {
       // The block ends at the brace behind the line's last quote, unless an exemplar follows.
       if (named && !special) {
         std::size_t last = end_;
