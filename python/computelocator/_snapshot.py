@@ -1,0 +1,130 @@
+# Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+"""The snapshot: what one sweep, or one page, gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from computelocator import _frames
+
+if TYPE_CHECKING:
+    import numpy
+    import pandas
+    import polars
+    import pyarrow
+
+    from computelocator import _core
+
+TABLES = ("samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons")
+
+
+class Snapshot:
+    """What one sweep over a cluster's nodes, or one parsed page, gave.
+
+    pyarrow, polars and DuckDB take the object as it is (its samples, by the Arrow PyCapsule
+    interface); pandas gets a copy without pyarrow being there.
+
+    Examples
+    --------
+    >>> import computelocator as cl
+    >>> snap = cl.parse('# TYPE up gauge\\nup{node="a"} 1\\n')
+    >>> snap
+    <Snapshot of 1 sample from 1 target>
+    >>> snap.to_pandas()[["metric", "value"]].values.tolist()
+    [['up', 1.0]]
+    """
+
+    def __init__(self, core: _core.Snapshot) -> None:
+        self._core = core
+
+    def __repr__(self) -> str:
+        samples, targets = self._core.samples, self._core.targets
+        ending = ", interrupted" if self._core.interrupted else ""
+        return (
+            f"<Snapshot of {samples} sample{'s' * (samples != 1)} "
+            f"from {targets} target{'s' * (targets != 1)}{ending}>"
+        )
+
+    def __len__(self) -> int:
+        return self._core.samples
+
+    @property
+    def source(self) -> str:
+        """Where it came from, in words."""
+        return self._core.source
+
+    @property
+    def interrupted(self) -> bool:
+        """True where it was cancelled before all targets were done."""
+        return self._core.interrupted
+
+    def table(
+        self, of: str = "samples", *, namespaces: str | Sequence[str] | None = None
+    ) -> _core.Table:
+        """Give one of the tables without any other package: an Arrow PyCapsule exporter.
+
+        Parameters
+        ----------
+        of : {"samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons"}
+        namespaces : str or sequence of str, optional
+            Rows of these namespaces alone.
+        """
+        if of not in TABLES:
+            raise ValueError(f"there is no table {of!r}; there are {', '.join(TABLES)}")
+        core = self._core
+        if namespaces is not None:
+            core = core.narrowed([namespaces] if isinstance(namespaces, str) else list(namespaces))
+        made: _core.Table = getattr(core, f"{of}_table")()
+        return made
+
+    def to_pandas(self, *, namespaces: str | Sequence[str] | None = None) -> pandas.DataFrame:
+        """Give all samples, tidy: one row a sample, labels as categoricals, times in UTC.
+
+        Columns are ``timestamp`` (the sample's own, NaT where it had none),
+        ``scrape_timestamp``, ``metric``, ``value``, ``node`` and one a label. Units, types and
+        help texts are in ``DataFrame.attrs["metrics"]``.
+        """
+        return _frames.to_pandas(self.table(namespaces=namespaces))
+
+    def to_polars(self) -> polars.DataFrame:
+        """Give all samples as a polars frame."""
+        return _frames.to_polars(self.table())
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Give all samples as a pyarrow table."""
+        return _frames.to_arrow(self.table())
+
+    def to_numpy(self) -> dict[str, numpy.ndarray[Any, Any]]:
+        """Give all samples as a dict of arrays."""
+        return _frames.to_numpy(self.table())
+
+    def containers(self, *, namespaces: str | Sequence[str] | None = None) -> pandas.DataFrame:
+        """Give one row a container, one column a metric; see docs/meaning.md."""
+        return _frames.to_pandas(self.table("containers", namespaces=namespaces))
+
+    def pods(self, *, namespaces: str | Sequence[str] | None = None) -> pandas.DataFrame:
+        """Give one row a pod: totals of its own cgroup, network of its sandbox."""
+        return _frames.to_pandas(self.table("pods", namespaces=namespaces))
+
+    def nodes(self) -> pandas.DataFrame:
+        """Give one row a node, from its root cgroup."""
+        return _frames.to_pandas(self.table("nodes"))
+
+    def outcomes(self) -> pandas.DataFrame:
+        """Give one row a target: what became of it, and the time of each stage."""
+        return _frames.to_pandas(self.table("outcomes"))
+
+    def rejects(self) -> pandas.DataFrame:
+        """Give one row a line that could not be read: where, what and its text."""
+        return _frames.to_pandas(self.table("rejects"))
+
+    def reasons(self, *, namespaces: str | Sequence[str] | None = None) -> pandas.DataFrame:
+        """Say why values of the container, pod and node tables are missing or what they mean."""
+        return _frames.to_pandas(self.table("reasons", namespaces=namespaces))
+
+    def __arrow_c_schema__(self) -> object:
+        return self.table().__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.table().__arrow_c_stream__(requested_schema)
