@@ -32,4 +32,4 @@ endfunction()
 # Warnings are the project's own business: never exported to those who link it.
 add_library(computelocator_warnings INTERFACE)
 target_compile_options(computelocator_warnings INTERFACE
-  $<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion>)
+  $<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers>)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from computelocator import _core
-from computelocator._errors import ComputeLocatorError
 from computelocator._snapshot import Snapshot
 
 
@@ -65,8 +64,8 @@ def parse(
     --------
     >>> import computelocator as cl
     >>> snap = cl.parse(b'requests_total{code="200"} 7 1700000000000\\n')
-    >>> snap.to_pandas().loc[0, ["metric", "code", "value"]].tolist()
-    ['requests_total', '200', 7.0]
+    >>> snap.to_pandas()[["metric", "code", "value"]].values.tolist()
+    [['requests_total', '200', 7.0]]
     """
     choose("dialect", dialect, ("auto", "prometheus", "openmetrics"))
     choose("policy", policy, ("lenient", "prometheus", "strict"))
@@ -103,6 +102,3 @@ def parse(
         namespaces=names(namespaces),
     )
     return Snapshot(core)
-
-
-__all__ = ["ComputeLocatorError", "parse"]

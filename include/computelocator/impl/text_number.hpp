@@ -165,7 +165,8 @@ inline number_fault parse_int64(std::string_view text, bool plus_allowed, std::i
 }
 
 /// OpenMetrics seconds ("1395066363.1239", "1.5e9") as milliseconds, exactly where the text is
-/// plain decimal; what is finer than a millisecond is cut toward zero, as Prometheus does.
+/// plain decimal; what is finer than a millisecond is cut toward zero, as Prometheus does. The format
+/// has times that 64 bits of milliseconds have not: they become the last time that can be said.
 inline number_fault parse_seconds_ms(std::string_view text, std::int64_t& value) noexcept {
   std::size_t i = 0;
   const bool negative = !text.empty() && text[0] == '-';
@@ -189,8 +190,8 @@ inline number_fault parse_seconds_ms(std::string_view text, std::int64_t& value)
   }
   if (i == text.size()) {
     if (digits == 0) return number_fault::syntax;
-    if (range || whole > most) return number_fault::range;
-    const auto total = static_cast<std::int64_t>(whole * 1000 + thousandths);
+    constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max();
+    const std::int64_t total = range || whole > most ? last : static_cast<std::int64_t>(whole * 1000 + thousandths);
     value = negative ? -total : total;
     return number_fault::none;
   }
@@ -198,8 +199,8 @@ inline number_fault parse_seconds_ms(std::string_view text, std::int64_t& value)
   if (const number_fault fault = parse_value(text, seconds); fault != number_fault::none) return fault;
   if (seconds != seconds) return number_fault::syntax;
   const double scaled = seconds * 1000;
-  if (!(scaled > -9.2e18 && scaled < 9.2e18)) return number_fault::range;
-  value = static_cast<std::int64_t>(scaled);
+  constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max();
+  value = scaled >= 9.2e18 ? last : scaled <= -9.2e18 ? -last : static_cast<std::int64_t>(scaled);
   return number_fault::none;
 }
 

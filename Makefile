@@ -1,0 +1,52 @@
+# make help says what there is.
+SHELL := /bin/bash
+export CMAKE_CXX_COMPILER_LAUNCHER := $(shell command -v ccache)
+BUILD := build/tests
+PYTHON := .venv/bin/python
+SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.PHONY: help setup test check check-rest sanitize lint clean
+
+help:
+	@echo 'make test     build everything and run all functional tests'
+	@echo 'make check    the tests, then sanitizers and lint'
+	@echo 'make setup    install what is needed, nothing more'
+	@echo 'make clean    remove what was built'
+
+setup:
+	@tools/setup
+
+.venv/.package: $(SOURCES) | setup
+	@echo '== python: building the package into .venv'
+	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+test: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@echo '== C++: building'
+	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@cmake --build $(BUILD)
+	@echo '== C++: tests'
+	@ctest --test-dir $(BUILD) --output-on-failure
+	@echo '== Python: tests'
+	@$(PYTHON) -m pytest
+
+check: test check-rest
+
+check-rest: sanitize lint
+
+sanitize: setup
+	@echo '== C++: tests under the address and undefined behaviour sanitizers'
+	@mkdir -p build
+	@cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined -fno-sanitize-recover=all' >build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
+	@cmake --build build/sanitize
+	@ctest --test-dir build/sanitize --output-on-failure
+
+lint: setup
+	@echo '== Python: ruff and mypy'
+	@.venv/bin/ruff check python tests/python
+	@.venv/bin/mypy
+
+clean:
+	rm -rf build
