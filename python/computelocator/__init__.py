@@ -1,8 +1,8 @@
 # Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
-"""Container metrics of a whole Kubernetes cluster, straight into pandas.
+r"""Container metrics of a whole Kubernetes cluster, straight into pandas.
 
 >>> import computelocator as cl
->>> snap = cl.parse("up 1\\n")
+>>> snap = cl.parse("up 1\n")
 >>> len(snap)
 1
 """

@@ -1,5 +1,5 @@
 # Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
-"""From tables of the C++ side to the frames of other packages, each imported only when asked for."""
+"""From tables of the C++ side to the frames of other packages, imported when asked for."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TABLES = ("samples", "containers", "pods", "nodes", "outcomes", "rejects", "reas
 
 
 class Snapshot:
-    """What one sweep over a cluster's nodes, or one parsed page, gave.
+    r"""What one sweep over a cluster's nodes, or one parsed page, gave.
 
     pyarrow, polars and DuckDB take the object as it is (its samples, by the Arrow PyCapsule
     interface); pandas gets a copy without pyarrow being there.
@@ -28,7 +28,7 @@ class Snapshot:
     Examples
     --------
     >>> import computelocator as cl
-    >>> snap = cl.parse('# TYPE up gauge\\nup{node="a"} 1\\n')
+    >>> snap = cl.parse('# TYPE up gauge\nup{node="a"} 1\n')
     >>> snap
     <Snapshot of 1 sample from 1 target>
     >>> snap.to_pandas()[["metric", "value"]].values.tolist()

@@ -33,7 +33,7 @@ def parse(
     metrics: str | Sequence[str] | None = None,
     namespaces: str | Sequence[str] | None = None,
 ) -> Snapshot:
-    """Parse one page of the Prometheus text format or of OpenMetrics.
+    r"""Parse one page of the Prometheus text format or of OpenMetrics.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def parse(
     Examples
     --------
     >>> import computelocator as cl
-    >>> snap = cl.parse(b'requests_total{code="200"} 7 1700000000000\\n')
+    >>> snap = cl.parse(b'requests_total{code="200"} 7 1700000000000\n')
     >>> snap.to_pandas()[["metric", "code", "value"]].values.tolist()
     [['requests_total', '200', 7.0]]
     """

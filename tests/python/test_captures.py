@@ -9,18 +9,25 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+FIXED = {"timestamp", "scrape_timestamp", "metric", "value", "node"}
+
+
+def own_name(column):
+    """Give a label column the name that it has on the page."""
+    stripped = column.removeprefix("label_")
+    return stripped if stripped in FIXED else column
+
 
 def rows_of(snapshot):
     """One (name, labels, value, timestamp in ms) a sample, in the order of the page."""
     columns = snapshot.to_numpy()
-    fixed = {"timestamp", "scrape_timestamp", "metric", "value", "node"}
-    labels = [name for name in columns if name not in fixed]
+    labels = [name for name in columns if name not in FIXED]
     for row in range(len(columns["value"])):
         at = columns["timestamp"][row]
         yield (
             columns["metric"][row],
             {
-                name.removeprefix("label_"): columns[name][row]
+                own_name(name): columns[name][row]
                 for name in labels
                 if columns[name][row] is not None
             },
@@ -29,7 +36,20 @@ def rows_of(snapshot):
         )
 
 
-def expected_rows(text, openmetrics):
+# prometheus_client's OpenMetrics parser refuses these pages; its text parser reads them once the
+# exemplars, which it does not know, are gone.
+REFUSED = {
+    "prometheus__prometheus__alltypes.5mfs.om.txt.gz": "Counter-like samples",
+    "prometheus__prometheus__alltypes.237mfs.prom.txt.gz": "Clashing name",
+}
+
+
+def expected_rows(text, openmetrics, refused):
+    if refused:
+        with pytest.raises(ValueError, match=refused):
+            list(read_openmetrics(text))
+        text = "".join(line.split(" # {")[0].rstrip("\n") + "\n" for line in text.splitlines())
+        openmetrics = False
     families = (read_openmetrics if openmetrics else read_text)(text)
     on_page = {line.split("{")[0].split(" ")[0] for line in text.splitlines()}
     for family in families:
@@ -62,7 +82,7 @@ def test_every_capture_equals_prometheus_client(shared):
         snapshot = cl.parse(path)
         # prometheus_client gathers the samples of a family; the page's own order is ours.
         ours = sorted(map(key, rows_of(snapshot)))
-        theirs = sorted(map(key, expected_rows(text, openmetrics)))
+        theirs = sorted(map(key, expected_rows(text, openmetrics, REFUSED.get(path.name))))
         assert len(ours) == len(theirs), path.name
         assert ours == theirs, path.name
         assert len(snapshot.rejects()) == 0, path.name
