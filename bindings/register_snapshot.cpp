@@ -1,7 +1,10 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +45,10 @@ std::int64_t milliseconds(std::chrono::system_clock::time_point at) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count();
 }
 
+policy policy_named(const std::string& name) {
+  return name == "strict" ? policy::strict : name == "prometheus" ? policy::prometheus : policy::lenient;
+}
+
 py_snapshot parse_one(const py::buffer& source, const std::string& name, const std::string& syntax,
                       const std::string& rules, const std::vector<std::string>& metrics,
                       const std::vector<std::string>& namespaces) {
@@ -52,7 +59,7 @@ py_snapshot parse_one(const py::buffer& source, const std::string& name, const s
   options.name = name;
   options.detect_dialect = syntax == "auto";
   options.syntax = syntax == "openmetrics" ? dialect::openmetrics : dialect::prometheus;
-  options.rules = rules == "strict" ? policy::strict : rules == "prometheus" ? policy::prometheus : policy::lenient;
+  options.rules = policy_named(rules);
   options.metrics = metrics;
   options.namespaces = namespaces;
   const std::string_view page(static_cast<const char*>(bytes.ptr), static_cast<std::size_t>(bytes.size * bytes.itemsize));
@@ -62,6 +69,94 @@ py_snapshot parse_one(const py::buffer& source, const std::string& name, const s
   }();
   if (!parsed) raise(parsed.error());
   return {std::make_shared<const snapshot>(std::move(parsed).value())};
+}
+
+/// Reports progress to Python and looks for Ctrl-C, ten times a second at most.
+struct listener {
+  std::stop_source stop;
+  py::object report;                 // None or callable(done, failed, total)
+  py::object raised_type, raised_value, raised_trace;
+  std::chrono::steady_clock::time_point next{};
+
+  void operator()(std::size_t done, std::size_t failed, std::size_t total) {
+    const auto now = std::chrono::steady_clock::now();
+    if (stop.stop_requested() || (now < next && done != total)) return;
+    next = now + std::chrono::milliseconds(90);
+    const py::gil_scoped_acquire locked;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (!report.is_none() && total > 0) report(done, failed, total);
+    } catch (py::error_already_set& raised) {
+      raised_type = raised.type();
+      raised_value = raised.value();
+      raised_trace = raised.trace();
+      stop.request_stop();
+    }
+  }
+};
+
+struct py_collector {
+  std::unique_ptr<collector> held;
+  bool busy = false;
+};
+
+std::chrono::milliseconds seconds(double given) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(given * 1000));
+}
+
+std::unique_ptr<py_collector> open_collector(const py::dict& given) {
+  collect_options options;
+  for (const auto& [key, value] : given) {
+    const std::string name = py::str(key);
+    if (name == "kubeconfig") options.kubeconfig = py::cast<std::string>(value);
+    else if (name == "context") options.context = py::cast<std::string>(value);
+    else if (name == "route") {
+      const std::string way = py::str(value);
+      options.route = way == "direct" ? route::direct : way == "api_server" ? route::api_server : route::automatic;
+    } else if (name == "node_selector") options.node_selector = py::cast<std::string>(value);
+    else if (name == "kubelet_tls") {
+      const std::string mode = py::str(value);
+      options.kubelet_tls = mode == "pin" ? tls_mode::pin : mode == "insecure" ? tls_mode::insecure : tls_mode::verify;
+    } else if (name == "kubelet_ca") options.kubelet_ca_file = py::cast<std::string>(value);
+    else if (name == "allowed_ranges") options.allowed_ranges = py::cast<std::vector<std::string>>(value);
+    else if (name == "all_metrics") options.all_metrics = py::cast<bool>(value);
+    else if (name == "metrics") options.metrics = py::cast<std::vector<std::string>>(value);
+    else if (name == "namespaces") options.namespaces = py::cast<std::vector<std::string>>(value);
+    else if (name == "policy") options.rules = policy_named(py::str(value));
+    else if (name == "keep_pages") options.keep_pages = py::cast<bool>(value);
+    else if (name == "timeout") options.timeout = seconds(py::cast<double>(value));
+    else if (name == "concurrency") options.concurrency = py::cast<std::size_t>(value);
+    else if (name == "max_page_bytes") options.max_page_bytes = py::cast<std::size_t>(value);
+    else throw py::key_error(name);
+  }
+  auto opened = [&] {
+    const py::gil_scoped_release unlocked;
+    return collector::open(std::move(options));
+  }();
+  if (!opened) raise(opened.error());
+  auto made = std::make_unique<py_collector>();
+  made->held = std::make_unique<collector>(std::move(opened).value());
+  return made;
+}
+
+/// (snapshot or None, what was raised meanwhile or None)
+py::tuple sweep(py_collector& with, const py::object& report) {
+  if (with.busy) throw std::runtime_error("one sweep at a time");
+  with.busy = true;
+  listener heard;
+  heard.report = report;
+  auto made = [&] {
+    const py::gil_scoped_release unlocked;
+    return with.held->sweep(heard.stop.get_token(),
+                            [&](std::size_t done, std::size_t failed, std::size_t total) { heard(done, failed, total); });
+  }();
+  with.busy = false;
+  py::object raised = heard.raised_value ? heard.raised_value : py::none();
+  if (!made) {
+    if (!raised.is_none()) return py::make_tuple(py::none(), raised);
+    raise(made.error());
+  }
+  return py::make_tuple(py::cast(py_snapshot{std::make_shared<const snapshot>(std::move(made).value())}), raised);
 }
 
 }  // namespace
@@ -76,6 +171,10 @@ void register_snapshot(py::module_& module) {
       .def_property_readonly("ended_ms", [](const py_snapshot& of) { return milliseconds(of.held->ended); })
       .def_property_readonly("namespaces", [](const py_snapshot& of) { return of.held->namespaces; })
       .def("narrowed", &narrowed)
+      .def_property_readonly("failed", [](const py_snapshot& of) {
+        return std::count_if(of.held->outcomes.begin(), of.held->outcomes.end(), [](const outcome& each) { return !each.ok(); });
+      })
+      .def_property_readonly("pods_unknown_because", [](const py_snapshot& of) { return of.held->inventory.pods_unknown_because; })
       .def("page", [](const py_snapshot& of, const std::string& node) -> py::object {
         for (const collected_page& each : of.held->pages)
           if (each.node == node) return py::bytes(each.text);
@@ -88,6 +187,8 @@ void register_snapshot(py::module_& module) {
       .def("reasons_table", [](const py_snapshot& of) { return make(of, reasons_table); })
       .def("outcomes_table", [](const py_snapshot& of) { return make(of, outcomes_table); })
       .def("rejects_table", [](const py_snapshot& of) { return make(of, rejects_table); });
+
+  py::class_<py_collector>(module, "Collector").def(py::init(&open_collector)).def("sweep", &sweep);
 
   module.def("parse", &parse_one, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("dialect"),
              py::arg("policy"), py::arg("metrics"), py::arg("namespaces"));

@@ -1,3 +1,4 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #include <computelocator/impl/collect_page.ipp>
+#include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>

@@ -17,6 +17,7 @@
 #include <computelocator/error.hpp>
 #include <computelocator/inventory.hpp>
 #include <computelocator/target.hpp>
+#include <computelocator/token.hpp>
 
 namespace computelocator {
 
@@ -68,28 +69,6 @@ result<cluster_config> read_in_cluster(const in_cluster_options& options = {});
 /// errc::no_configuration lists all that was tried.
 result<cluster_config> find_cluster(const cluster_options& options = {});
 
-/// A token file that is replaced while we run. Not safe for concurrent calls.
-class token_reader {
- public:
-  using clock = std::chrono::steady_clock;
-
-  explicit token_reader(std::string path, clock::duration every = std::chrono::seconds(60))
-      : path_(std::move(path)), every_(every) {}
-
-  /// The token. The file is read when it was last read `every` ago or more; while it is empty
-  /// or unreadable the token before it is given. An error only where there never was one.
-  result<secret> read(clock::time_point now);
-
-  /// As read(), but reads the file whenever it was read; call it once after a 401.
-  result<secret> refresh(clock::time_point now);
-
- private:
-  std::string path_;
-  clock::duration every_;
-  std::optional<clock::time_point> read_at_;
-  secret token_;
-};
-
 /// `text` ("250m", "128Mi", "1e3") as the nearest double in base units; empty if it is none.
 std::optional<double> parse_quantity(std::string_view text) noexcept;
 
@@ -105,7 +84,7 @@ struct list_options {
 };
 
 /// errc::invalid_argument where a selector or namespace cannot be one.
-status check(const list_options& options);
+result<std::monostate> check(const list_options& options);
 
 enum class list_step : std::uint8_t {
   more,     ///< GET path() again

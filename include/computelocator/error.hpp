@@ -95,9 +95,8 @@ class [[nodiscard]] result {
   std::variant<T, computelocator::error> state_;
 };
 
-/// A call that gives nothing back but may fail.
-using status = result<std::monostate>;
-inline status ok() { return std::monostate{}; }
+/// For a call that gives nothing back but may fail.
+inline result<std::monostate> ok() { return std::monostate{}; }
 
 /// `peer` made safe to print: cut at `limit` bytes, with control characters,
 /// DEL, C1 and bidirectional overrides escaped as \xNN or \u{NNNN}.

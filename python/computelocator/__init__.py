@@ -5,6 +5,8 @@ r"""Container metrics of a whole Kubernetes cluster, straight into pandas.
 >>> snap = cl.parse("up 1\n")
 >>> len(snap)
 1
+
+``cl.scrape()`` gets the pages of a cluster; ``cl.simulate()`` makes a cluster to try it on.
 """
 
 from computelocator._core import __version__
@@ -14,21 +16,28 @@ from computelocator._errors import (
     ConfigurationError,
     NodeUnreachable,
     ParseError,
+    ScrapeInterrupted,
     ScrapeTimeout,
     TLSError,
 )
+from computelocator._simulate import simulate
 from computelocator._snapshot import Snapshot
-from computelocator._verbs import parse
+from computelocator._verbs import Collector, container_metrics, parse, scrape
 
 __all__ = [
     "AuthError",
+    "Collector",
     "ComputeLocatorError",
     "ConfigurationError",
     "NodeUnreachable",
     "ParseError",
+    "ScrapeInterrupted",
     "ScrapeTimeout",
     "Snapshot",
     "TLSError",
     "__version__",
+    "container_metrics",
     "parse",
+    "scrape",
+    "simulate",
 ]

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from computelocator._snapshot import Snapshot
+
 __all__ = [
     "AuthError",
     "ComputeLocatorError",
     "ConfigurationError",
     "NodeUnreachable",
     "ParseError",
+    "ScrapeInterrupted",
     "ScrapeTimeout",
     "TLSError",
 ]
@@ -73,6 +79,14 @@ class ScrapeTimeout(ComputeLocatorError, TimeoutError):
 
 class NodeUnreachable(ComputeLocatorError, ConnectionError):
     """A server that cannot be reached."""
+
+
+class ScrapeInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a scrape. What was scraped until then is in ``snapshot`` (None before that)."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        super().__init__("the scrape was interrupted; what was done is in the snapshot attribute")
+        self.snapshot = snapshot
 
 
 _KINDS: dict[str, type[ComputeLocatorError]] = {

@@ -40,7 +40,9 @@ class Snapshot:
 
     def __repr__(self) -> str:
         samples, targets = self._core.samples, self._core.targets
-        ending = ", interrupted" if self._core.interrupted else ""
+        failed = self._core.failed
+        ending = f", {failed} failed" if failed else ""
+        ending += ", interrupted" if self._core.interrupted else ""
         return (
             f"<Snapshot of {samples} sample{'s' * (samples != 1)} "
             f"from {targets} target{'s' * (targets != 1)}{ending}>"
@@ -55,9 +57,28 @@ class Snapshot:
         return self._core.source
 
     @property
+    def targets(self) -> int:
+        """How many targets were asked, or pages parsed."""
+        return self._core.targets
+
+    @property
+    def failed(self) -> int:
+        """How many of them gave no page."""
+        return self._core.failed
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, from the first request to the last row."""
+        return (self._core.ended_ms - self._core.started_ms) / 1000
+
+    @property
     def interrupted(self) -> bool:
         """True where it was cancelled before all targets were done."""
         return self._core.interrupted
+
+    def page(self, node: str) -> bytes | None:
+        """Give the page of a node as it came, inflated; None unless pages were kept."""
+        return self._core.page(node) or None
 
     def table(
         self, of: str = "samples", *, namespaces: str | Sequence[str] | None = None

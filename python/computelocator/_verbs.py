@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from computelocator import _core
+from computelocator._errors import ScrapeInterrupted
 from computelocator._snapshot import Snapshot
+
+Path = str | os.PathLike[str]
+Names = str | Sequence[str]
 
 
 def names(value: str | Sequence[str] | None) -> list[str]:
@@ -102,3 +107,208 @@ def parse(
         namespaces=names(namespaces),
     )
     return Snapshot(core)
+
+
+class Collector:
+    """Sweep over the nodes of one cluster, again and again, with the same connections.
+
+    Keeps connections, credentials, pinned keys and the memory of label sets between sweeps, so
+    that a second sweep costs less than the first. One sweep at a time.
+
+    Parameters are those of `scrape`.
+
+    Raises
+    ------
+    ConfigurationError
+        No cluster can be found, or an option cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        metrics: Names | None = None,
+        namespaces: Names | None = None,
+        node_selector: str | None = None,
+        route: str = "auto",
+        kubelet_tls: str = "verify",
+        kubelet_ca: Path | None = None,
+        allowed_ranges: Names | None = None,
+        timeout: float = 10.0,
+        concurrency: int = 64,
+        max_page_bytes: int = 64 << 20,
+        policy: str = "lenient",
+        keep_pages: bool = False,
+    ) -> None:
+        choose("route", route, ("auto", "direct", "api_server"))
+        choose("kubelet_tls", kubelet_tls, ("verify", "pin", "insecure"))
+        choose("policy", policy, ("lenient", "prometheus", "strict"))
+        if not 0 < timeout <= 3600:
+            raise ValueError(f"timeout={timeout} cannot be; it is seconds, above 0 and up to 3600")
+        if not 1 <= concurrency <= 10_000:
+            raise ValueError(f"concurrency={concurrency} cannot be; it is 1 to 10000")
+        if max_page_bytes < 1:
+            raise ValueError(f"max_page_bytes={max_page_bytes} cannot be; it is at least 1")
+        if kubelet_tls == "insecure":
+            warnings.warn(
+                "kubelet_tls='insecure': kubelets are not verified, and no token is sent to them",
+                stacklevel=3,
+            )
+        every = metrics == "all"
+        self._core = _core.Collector(
+            {
+                "kubeconfig": os.fspath(kubeconfig) if kubeconfig is not None else "",
+                "context": context or "",
+                "all_metrics": every,
+                "metrics": [] if every else names(metrics),
+                "namespaces": names(namespaces),
+                "node_selector": node_selector or "",
+                "route": route,
+                "kubelet_tls": kubelet_tls,
+                "kubelet_ca": os.fspath(kubelet_ca) if kubelet_ca is not None else "",
+                "allowed_ranges": names(allowed_ranges),
+                "timeout": float(timeout),
+                "concurrency": concurrency,
+                "max_page_bytes": max_page_bytes,
+                "policy": policy,
+                "keep_pages": keep_pages,
+            }
+        )
+
+    def sweep(self, *, progress: Callable[[int, int, int], object] | None = None) -> Snapshot:
+        """Scrape every node once.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the numbers of targets done, failed and all, at most ten times a second.
+            What it raises ends the sweep.
+
+        Returns
+        -------
+        Snapshot
+            Nodes that failed are in ``outcomes()``; none of them raises.
+
+        Raises
+        ------
+        ScrapeInterrupted
+            Ctrl-C; its ``snapshot`` has what was done.
+        ComputeLocatorError
+            The API server cannot be asked for the nodes.
+        """
+        core, raised = self._core.sweep(progress)
+        snapshot = None if core is None else Snapshot(core)
+        if isinstance(raised, KeyboardInterrupt):
+            raise ScrapeInterrupted(snapshot) from None
+        if raised is not None:
+            raise raised
+        assert snapshot is not None
+        return snapshot
+
+
+def scrape(
+    *,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    metrics: Names | None = None,
+    namespaces: Names | None = None,
+    node_selector: str | None = None,
+    route: str = "auto",
+    kubelet_tls: str = "verify",
+    kubelet_ca: Path | None = None,
+    allowed_ranges: Names | None = None,
+    timeout: float = 10.0,
+    concurrency: int = 64,
+    max_page_bytes: int = 64 << 20,
+    policy: str = "lenient",
+    keep_pages: bool = False,
+    progress: Callable[[int, int, int], object] | None = None,
+) -> Snapshot:
+    """Scrape the container metrics of every node of a cluster once.
+
+    Parameters
+    ----------
+    kubeconfig : path, optional
+        This file alone. Else what ``KUBECONFIG`` lists, ``~/.kube/config``, or, in a pod, its
+        service account.
+    context : str, optional
+        A context of the kubeconfig in place of its current one.
+    metrics : str or sequence of str, optional
+        Names of metrics; "all" for every metric. Default: the 16 of `container_metrics`.
+    namespaces : str or sequence of str, optional
+        Rows of these namespaces alone.
+    node_selector : str, optional
+        Nodes by label, as ``kubectl get nodes -l``.
+    route : {"auto", "direct", "api_server"}
+        The way to the kubelets. "auto": directly from a pod, through the API server elsewhere.
+    kubelet_tls : {"verify", "pin", "insecure"}
+        With route "direct": check the kubelet's certificate against the cluster's CA or
+        `kubelet_ca`; hold the key that it shows first; or check nothing and send no token.
+    kubelet_ca : path, optional
+        PEM certificates that sign the kubelets' ones.
+    allowed_ranges : str or sequence of str, optional
+        CIDR ranges of node addresses that would be refused otherwise (loopback, link-local).
+    timeout : float
+        Seconds for one node, all in all.
+    concurrency : int
+        Nodes at once.
+    max_page_bytes : int
+        A larger page is refused.
+    policy : {"lenient", "prometheus", "strict"}
+        What to make of faulty lines; see `parse`.
+    keep_pages : bool
+        Keep each page as it came; see ``Snapshot.page``.
+    progress : callable, optional
+        Called with the numbers of targets done, failed and all.
+
+    Returns
+    -------
+    Snapshot
+        A node that failed has its row in ``outcomes()``; a warning counts them.
+
+    Raises
+    ------
+    ConfigurationError
+        No cluster can be found, or an option cannot be.
+    AuthError, TLSError, ScrapeTimeout, NodeUnreachable
+        The API server cannot be asked for the nodes.
+    ScrapeInterrupted
+        Ctrl-C; its ``snapshot`` has what was done.
+
+    Examples
+    --------
+    >>> import computelocator as cl
+    >>> with cl.simulate(nodes=2, pods=4) as cluster:
+    ...     snap = cl.scrape(kubeconfig=cluster.kubeconfig)
+    >>> snap.nodes()["node"].tolist()
+    ['node-000', 'node-001']
+    """
+    collector = Collector(
+        kubeconfig=kubeconfig,
+        context=context,
+        metrics=metrics,
+        namespaces=namespaces,
+        node_selector=node_selector,
+        route=route,
+        kubelet_tls=kubelet_tls,
+        kubelet_ca=kubelet_ca,
+        allowed_ranges=allowed_ranges,
+        timeout=timeout,
+        concurrency=concurrency,
+        max_page_bytes=max_page_bytes,
+        policy=policy,
+        keep_pages=keep_pages,
+    )
+    snapshot = collector.sweep(progress=progress)
+    failed = snapshot.failed
+    if failed:
+        warnings.warn(
+            f"{failed} of {snapshot.targets} nodes failed; outcomes() says why", stacklevel=2
+        )
+    return snapshot
+
+
+def container_metrics() -> list[str]:
+    """Give the names of the 16 metrics that `scrape` asks for by default."""
+    return _core.container_metrics()

@@ -14,6 +14,10 @@ namespace computelocator {
 
 namespace detail::collect_ {
 
+inline std::int64_t milliseconds(std::chrono::system_clock::time_point at) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count();
+}
+
 /// The names as they stand on the page, without repetition.
 inline std::vector<std::string> canonical(const std::vector<std::string>& names) {
   std::vector<std::string> made;

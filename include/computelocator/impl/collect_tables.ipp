@@ -10,12 +10,9 @@
 #include <vector>
 
 #include <computelocator/collect.hpp>
+#include <computelocator/impl/collect_page.ipp>
 
 namespace computelocator::detail::collect_ {
-
-inline std::int64_t milliseconds(std::chrono::system_clock::time_point at) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count();
-}
 
 /// The rows of `from` that belong to one of `namespaces`: the same label sets, fewer rows.
 inline batch rows_of_namespaces(const batch& from, const std::vector<std::string>& namespaces) {

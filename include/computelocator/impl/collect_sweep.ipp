@@ -1,0 +1,354 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <computelocator/collect.hpp>
+#include <computelocator/http.hpp>
+#include <computelocator/impl/collect_page.ipp>
+#include <computelocator/impl/collect_workers.hpp>
+#include <computelocator/impl/token_file.hpp>
+#include <computelocator/inflate.hpp>
+#include <computelocator/scrape.hpp>
+
+namespace computelocator {
+
+namespace detail::collect_ {
+
+/// One list of objects, page after page.
+template <class T>
+struct listing {
+  object_lister<T> lister;
+  std::optional<error> failure;
+  bool done = false;
+  int attempts = 0;
+  bool token_renewed = false;
+
+  explicit listing(list_options options) : lister(std::move(options)) {}
+};
+
+}  // namespace detail::collect_
+
+struct collector::state {
+  collect_options options;
+  cluster_config cluster;
+  std::string kubelet_ca;
+  http_client client;
+  scraper pages;
+  std::map<std::string, label_cache> caches;  // by node UID
+  detail::collect_::workers pool;
+  std::stop_token stop;
+  progress_report report;
+
+  state(collect_options given, cluster_config found, std::string ca)
+      : options(std::move(given)), cluster(std::move(found)), kubelet_ca(std::move(ca)),
+        pages(client, scraping(options)), pool(options.parsers) {}
+
+  static scrape_options scraping(const collect_options& from) {
+    scrape_options made;
+    made.timeout = from.timeout;
+    made.concurrency = std::max<std::size_t>(1, from.concurrency);
+    made.bytes_in_flight = from.bytes_in_flight;
+    made.limits.max_body_bytes = from.max_page_bytes;
+    return made;
+  }
+
+  template <class T>
+  void ask(const std::shared_ptr<detail::collect_::listing<T>>& of, std::chrono::steady_clock::time_point deadline);
+  template <class T>
+  bool answered(detail::collect_::listing<T>& of, http_answer answer);
+  result<inventory> list();
+  void work_off(std::size_t index, scraped_page page, outcome about, label_cache& cache,
+                collected_page& into, outcome& told);
+  result<snapshot> sweep();
+};
+
+template <class T>
+void collector::state::ask(const std::shared_ptr<detail::collect_::listing<T>>& of,
+                           std::chrono::steady_clock::time_point deadline) {
+  ++of->attempts;
+  auto token = pages.tokens().token_for(cluster.access);
+  if (!token) {
+    of->failure = std::move(token).error();
+    of->done = true;
+    return;
+  }
+  http_request request;
+  request.scheme = cluster.scheme;
+  request.host = cluster.host;
+  request.port = cluster.port;
+  request.path = of->lister.path();
+  request.accept = "application/json";
+  request.access = cluster.access;
+  if (cluster.access) request.pin = cluster.access->tls.pin;
+  request.token = std::move(token).value();
+  request.deadline = deadline;
+  request.limits.max_body_bytes = std::size_t{256} << 20;
+  client.get(std::move(request), [this, of, deadline](http_answer answer) {
+    if (answered(*of, std::move(answer))) ask(of, deadline);
+    else of->done = true;
+  });
+}
+
+/// True where the list goes on.
+template <class T>
+bool collector::state::answered(detail::collect_::listing<T>& of, http_answer answer) {
+  const std::string where = "API server " + cluster.url();
+  if (answer.failure) {
+    if (answer.failure->code == errc::connection_lost && of.attempts < 3) return true;
+    of.failure = std::move(answer.failure);
+    of.failure->where = where;
+    if (of.failure->code == errc::tls_untrusted || of.failure->code == errc::tls_wrong_name)
+      of.failure->advice = "check certificate-authority(-data) and tls-server-name in " + cluster.source;
+    return false;
+  }
+  if (answer.status == 401 && !of.token_renewed && cluster.access && !cluster.access->who.token_file.empty()) {
+    of.token_renewed = true;
+    if (pages.tokens().token_for(cluster.access, true)) return true;
+  }
+  std::string text = std::move(answer.body);
+  if (answer.content_encoding == "gzip") {
+    auto inflated = gunzip(text, std::size_t{256} << 20);
+    if (!inflated) {
+      of.failure = std::move(inflated).error();
+      of.failure->where = where;
+      return false;
+    }
+    text = std::move(inflated).value();
+  }
+  auto step = of.lister.feed(answer.status, text);
+  if (!step) {
+    of.failure = std::move(step).error();
+    return false;
+  }
+  of.attempts = 0;
+  return *step != list_step::done;
+}
+
+result<inventory> collector::state::list() {
+  list_options what;
+  what.base_path = cluster.base_path;
+  what.where = "API server " + cluster.url();
+  list_options of_nodes = what;
+  of_nodes.label_selector = options.node_selector;
+  if (auto fits = check(of_nodes); !fits) return std::move(fits).error();
+  const auto nodes = std::make_shared<detail::collect_::listing<node>>(of_nodes);
+  const auto pods = std::make_shared<detail::collect_::listing<pod>>(what);
+  const auto deadline = std::chrono::steady_clock::now() + options.discovery_timeout;
+  const std::stop_callback on_stop(stop, [this] { client.post([this] { client.cancel(); }); });
+  ask(nodes, deadline);
+  ask(pods, deadline);
+  client.hold(true);
+  while (!nodes->done || (!pods->done && !nodes->failure)) {
+    client.run(std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
+    if (report) report(0, 0, 0);
+  }
+  client.hold(false);
+  if (!pods->done) {
+    client.cancel();
+    while (!pods->done) client.run(std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
+  }
+  if (nodes->failure) return *nodes->failure;
+  if (stop.stop_requested()) return error{errc::cancelled, what.where, "cancelled", ""};
+  inventory made;
+  made.nodes = std::move(nodes->lister).items();
+  if (pods->failure) {
+    made.pods_unknown_because = pods->failure->message();
+  } else {
+    made.pods_known = true;
+    made.pods = std::move(pods->lister).items();
+  }
+  return made;
+}
+
+/// Runs on a worker; touches nothing but its own target's things.
+void collector::state::work_off(std::size_t, scraped_page page, outcome about, label_cache& cache,
+                                collected_page& into, outcome& told) {
+  using clock = std::chrono::steady_clock;
+  const auto refuse = [&](stage at, error why) {
+    if (why.where.empty()) why.where = about.node + " (" + about.url + ")";
+    about.reached = at;
+    about.failure = std::move(why);
+    told = std::move(about);
+  };
+  const auto syntax = dialect_of_content_type(page.content_type);
+  if (!syntax)
+    return refuse(stage::body, {errc::bad_content_type, {},
+                                "the page is " + (page.content_type.empty() ? std::string("of no type") : printable(page.content_type)) +
+                                    ", not metrics", "check that this address serves metrics"});
+  std::string text;
+  if (page.gzip) {
+    const auto begun = clock::now();
+    auto inflated = gunzip(page.bytes, options.max_page_bytes);
+    about.inflate_time = clock::now() - begun;
+    if (!inflated) return refuse(stage::inflate, std::move(inflated).error());
+    text = std::move(inflated).value();
+    page.bytes = {};
+  } else {
+    text = std::move(page.bytes);
+  }
+  about.page_bytes = text.size();
+  const auto begun = clock::now();
+  column_options reading;
+  reading.grammar.rules = options.rules;
+  reading.grammar.syntax = *syntax;
+  reading.max_samples = options.max_samples;
+  if (!options.all_metrics) reading.metrics = metric_selection(detail::collect_::canonical(options.metrics));
+  column_result read = read_columns(text, cache, reading);
+  about.parse_time = clock::now() - begun;
+  about.samples = read.columns.rows();
+  about.rejected_lines = read.read.rejected;
+  if (read.stopped) {
+    error why = detail::collect_::page_error(text, *read.stopped, about.node);
+    if (read.stopped->code == parse_errc::too_many_samples) why.code = errc::too_large;
+    return refuse(stage::parse, std::move(why));
+  }
+  if (read.columns.rows() == 0 && read.read.skipped == 0 && read.read.rejected > 0) {
+    const reject& first = read.columns.rejects.front();
+    return refuse(stage::parse, {errc::page_refused,
+        about.node + ":" + std::to_string(first.line) + ":" + std::to_string(first.column),
+        "no line of the page could be read; the first: " + std::string(what(first.code)),
+        "check that this address serves metrics"});
+  }
+  about.reached = stage::done;
+  into.node = about.node;
+  into.scraped_ms = detail::collect_::milliseconds(page.received);
+  into.columns = std::move(read.columns);
+  if (options.keep_pages) into.text = std::move(text);
+  told = std::move(about);
+}
+
+result<snapshot> collector::state::sweep() {
+  snapshot made;
+  made.started = std::chrono::system_clock::now();
+  made.source = cluster.source;
+  made.namespaces = options.namespaces;
+  auto listed = list();
+  if (!listed) return std::move(listed).error();
+  made.inventory = std::move(listed).value();
+
+  route_options way;
+  way.route = options.route;
+  if (!options.all_metrics) way.metrics = detail::collect_::canonical(options.metrics);
+  way.allowed_ranges = options.allowed_ranges;
+  way.tls = options.kubelet_tls;
+  way.ca_pem = kubelet_ca;
+  const std::vector<node_target> found = kubelet_targets(made.inventory.nodes, cluster, way);
+
+  const std::size_t total = found.size();
+  std::vector<target> targets;
+  std::vector<std::size_t> place;  // of each target in `found`
+  std::vector<outcome> outcomes(total);
+  std::vector<collected_page> pages_of(total);
+  std::size_t done = 0, failed = 0;
+  for (std::size_t i = 0; i < total; ++i) {
+    outcomes[i].node = found[i].node;
+    if (found[i].target) {
+      targets.push_back(*found[i].target);
+      place.push_back(i);
+    } else {
+      outcomes[i].failure = found[i].target.error();
+      outcomes[i].started = made.started;
+      ++done;
+      ++failed;
+    }
+  }
+  const bool direct = options.route == route::direct ||
+                      (options.route == route::automatic && cluster.in_cluster);
+  scrape_events events;
+  events.on_page = [&](std::size_t index, scraped_page page, outcome about) {
+    const std::size_t at = place[index];
+    const target& from = targets[index];
+    label_cache& cache = caches.try_emplace(from.node_uid.empty() ? from.node : from.node_uid).first->second;
+    ++done;
+    pool.add([this, at, &cache, &outcomes, &pages_of, page = std::make_shared<scraped_page>(std::move(page)),
+              about = std::move(about)]() mutable {
+      const std::size_t bytes = page->bytes.size();
+      try {
+        work_off(at, std::move(*page), about, cache, pages_of[at], outcomes[at]);
+      } catch (const std::bad_alloc&) {
+        about.failure = error{errc::too_large, about.node, "no memory is left for this page",
+                              "lower the concurrency or bytes_in_flight"};
+        about.reached = stage::parse;
+        outcomes[at] = about;
+      }
+      pages.release(bytes);
+    });
+  };
+  events.on_failure = [&](std::size_t index, outcome about) {
+    ++done;
+    ++failed;
+    error& why = *about.failure;
+    if (why.code == errc::forbidden)
+      why.advice = direct ? "allow `get` on nodes/metrics to this user or service account"
+                          : "allow `get` on nodes/proxy to this user, or scrape directly "
+                            "(route \"direct\") with `get` on nodes/metrics";
+    else if (direct && (why.code == errc::connect_failed || why.code == errc::timed_out) && about.reached == stage::connect)
+      why.advice = "the node network may not be reachable from here: scrape through the API server "
+                   "(route \"api_server\")";
+    else if (!direct && why.code == errc::http_status)
+      why.advice = "the API server cannot reach that kubelet; see its kubelet, or scrape directly (route \"direct\")";
+    outcomes[place[index]] = std::move(about);
+  };
+  if (report) events.tick = [&] { report(done, failed, total); };
+  pages.sweep(targets, events, stop);
+  pool.wait();
+
+  std::erase_if(caches, [&](const auto& each) {
+    return std::none_of(made.inventory.nodes.begin(), made.inventory.nodes.end(),
+                        [&](const node& of) { return of.uid == each.first || of.name == each.first; });
+  });
+  for (std::size_t i = 0; i < total; ++i)
+    if (outcomes[i].ok()) made.pages.push_back(std::move(pages_of[i]));
+  made.outcomes = std::move(outcomes);
+  made.interrupted = stop.stop_requested() &&
+                     std::any_of(made.outcomes.begin(), made.outcomes.end(), [](const outcome& of) {
+                       return of.failure && of.failure->code == errc::cancelled;
+                     });
+  made.ended = std::chrono::system_clock::now();
+  if (report) {
+    failed = static_cast<std::size_t>(std::count_if(made.outcomes.begin(), made.outcomes.end(),
+                                                    [](const outcome& of) { return !of.ok(); }));
+    report(total, failed, total);
+  }
+  return made;
+}
+
+result<collector> collector::open(collect_options options) {
+  cluster_options where;
+  where.kubeconfig = options.kubeconfig;
+  where.context = options.context;
+  auto found = find_cluster(where);
+  if (!found) return std::move(found).error();
+  std::string ca;
+  if (!options.kubelet_ca_file.empty()) {
+    auto text = detail::token_::read_file(options.kubelet_ca_file);
+    if (!text) return std::move(text).error();
+    ca = std::move(text).value();
+  }
+  if (options.metrics.empty())
+    for (const std::string_view name : container_metrics()) options.metrics.emplace_back(name);
+  return collector(std::make_unique<state>(std::move(options), std::move(found).value(), std::move(ca)));
+}
+
+collector::collector(std::unique_ptr<state> kept) noexcept : state_(std::move(kept)) {}
+collector::collector(collector&&) noexcept = default;
+collector& collector::operator=(collector&&) noexcept = default;
+collector::~collector() = default;
+
+result<snapshot> collector::sweep(std::stop_token stop, const progress_report& report) {
+  state_->stop = std::move(stop);
+  state_->report = report;
+  auto made = state_->sweep();
+  state_->report = nullptr;
+  state_->stop = {};
+  return made;
+}
+
+}  // namespace computelocator

@@ -1,0 +1,358 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <simdjson.h>
+
+#include <computelocator/discover.hpp>
+#include <computelocator/impl/discover_values.ipp>
+
+namespace computelocator {
+
+namespace detail::discover_ {
+
+namespace json = simdjson::ondemand;
+
+/// Fields of objects are read in the order in which they come: each is walked once.
+/// simdjson's errors are thrown inside and caught in feed(): malformed JSON is rare, and a check
+/// at each of the forty fields would bury what is read.
+template <class Each>
+void for_fields(json::value of, Each&& each) {
+  if (of.is_null()) return;
+  for (json::field field : of.get_object()) {
+    const std::string_view key = field.unescaped_key();
+    each(key, field.value());
+  }
+}
+
+template <class Each>
+void for_items(json::value of, Each&& each) {
+  if (of.is_null()) return;
+  for (json::value item : of.get_array()) each(item);
+}
+
+inline std::string text(json::value of) {
+  if (of.is_null()) return {};
+  return std::string(std::string_view(of.get_string()));
+}
+
+inline std::map<std::string, std::string> text_map(json::value of) {
+  std::map<std::string, std::string> made;
+  for_fields(of, [&](std::string_view key, json::value value) { made[std::string(key)] = text(value); });
+  return made;
+}
+
+/// A quantity is text or, in objects that were written by hand, a number.
+inline double quantity(json::value of) {
+  if (of.is_null()) return absent;
+  if (of.type() == json::json_type::number) return of.get_double();
+  return parse_quantity(std::string_view(of.get_string())).value_or(absent);
+}
+
+inline void resources(json::value of, double& cpu, double& memory) {
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "cpu") cpu = quantity(value);
+    else if (key == "memory") memory = quantity(value);
+  });
+}
+
+inline void read_status(json::value of, node& to) {
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "addresses") {
+      for_items(value, [&](json::value each) {
+        node_address made;
+        for_fields(each, [&](std::string_view name, json::value part) {
+          if (name == "type") made.type = text(part);
+          else if (name == "address") made.address = text(part);
+        });
+        to.addresses.push_back(std::move(made));
+      });
+    } else if (key == "daemonEndpoints") {
+      for_fields(value, [&](std::string_view name, json::value endpoint) {
+        if (name != "kubeletEndpoint") return;
+        for_fields(endpoint, [&](std::string_view what, json::value port) {
+          if (what != "Port") return;
+          const std::int64_t number = port.get_int64();
+          if (number > 0 && number < 65536) to.kubelet_port = static_cast<std::uint16_t>(number);
+        });
+      });
+    } else if (key == "conditions") {
+      for_items(value, [&](json::value each) {
+        std::string type, status;
+        for_fields(each, [&](std::string_view name, json::value part) {
+          if (name == "type") type = text(part);
+          else if (name == "status") status = text(part);
+        });
+        if (type == "Ready") to.ready = status;
+      });
+    } else if (key == "nodeInfo") {
+      for_fields(value, [&](std::string_view name, json::value part) {
+        if (name == "kubeletVersion") to.kubelet_version = text(part);
+        else if (name == "containerRuntimeVersion") to.container_runtime = text(part);
+      });
+    } else if (key == "capacity") {
+      resources(value, to.capacity_cpu, to.capacity_memory);
+    } else if (key == "allocatable") {
+      resources(value, to.allocatable_cpu, to.allocatable_memory);
+    }
+  });
+}
+
+inline void read_object(json::value of, node& to) {
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "metadata") {
+      for_fields(value, [&](std::string_view name, json::value part) {
+        if (name == "name") to.name = text(part);
+        else if (name == "uid") to.uid = text(part);
+        else if (name == "labels") to.labels = text_map(part);
+      });
+    } else if (key == "status") {
+      read_status(value, to);
+    }
+  });
+}
+
+/// spec and status each tell a part of a container; `name` joins them.
+inline pod_container& container_named(pod& of, const std::string& name, bool init) {
+  for (pod_container& each : of.containers)
+    if (each.name == name) return each;
+  pod_container& made = of.containers.emplace_back();
+  made.name = name;
+  made.init = init;
+  return made;
+}
+
+inline void read_spec_container(json::value of, bool init, pod& to) {
+  pod_container made;
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "name") made.name = text(value);
+    else if (key == "image") made.image = text(value);
+    else if (key == "resources")
+      for_fields(value, [&](std::string_view kind, json::value amounts) {
+        if (kind == "requests") resources(amounts, made.request_cpu, made.request_memory);
+        else if (kind == "limits") resources(amounts, made.limit_cpu, made.limit_memory);
+      });
+  });
+  pod_container& into = container_named(to, made.name, init);
+  into.image = std::move(made.image);
+  into.request_cpu = made.request_cpu;
+  into.request_memory = made.request_memory;
+  into.limit_cpu = made.limit_cpu;
+  into.limit_memory = made.limit_memory;
+}
+
+inline void read_container_status(json::value of, bool init, pod& to) {
+  std::string name, id;
+  std::int64_t restarts = 0;
+  bool running = false;
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "name") name = text(value);
+    else if (key == "containerID") id = text(value);
+    else if (key == "restartCount") restarts = value.get_int64();
+    else if (key == "state")
+      for_fields(value, [&](std::string_view state, json::value) { running = running || state == "running"; });
+  });
+  if (const std::size_t mark = id.find("://"); mark != std::string::npos) id.erase(0, mark + 3);
+  pod_container& into = container_named(to, name, init);
+  into.id = std::move(id);
+  into.restarts = static_cast<std::int32_t>(std::clamp<std::int64_t>(restarts, 0, 1 << 30));
+  into.running = running;
+}
+
+inline void read_pod_metadata(json::value of, pod& to) {
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "name") to.name = text(value);
+    else if (key == "namespace") to.namespace_name = text(value);
+    else if (key == "uid") to.uid = text(value);
+    else if (key == "labels") to.labels = text_map(value);
+    else if (key == "annotations") {
+      for_fields(value, [&](std::string_view name, json::value part) {
+        if (name == "kubernetes.io/config.hash") to.mirror_uid = text(part);
+        else if (name.substr(0, 14) == "prometheus.io/") to.annotations[std::string(name)] = text(part);
+      });
+    } else if (key == "ownerReferences") {
+      for_items(value, [&](json::value each) {
+        std::string kind, name;
+        bool controls = false;
+        for_fields(each, [&](std::string_view part, json::value what) {
+          if (part == "kind") kind = text(what);
+          else if (part == "name") name = text(what);
+          else if (part == "controller") controls = what.get_bool();
+        });
+        if (controls) {
+          to.owner_kind = std::move(kind);
+          to.owner_name = std::move(name);
+        }
+      });
+    }
+  });
+}
+
+inline void read_object(json::value of, pod& to) {
+  for_fields(of, [&](std::string_view key, json::value value) {
+    if (key == "metadata") {
+      read_pod_metadata(value, to);
+    } else if (key == "spec") {
+      for_fields(value, [&](std::string_view name, json::value part) {
+        if (name == "nodeName") to.node = text(part);
+        else if (name == "hostNetwork") to.host_network = !part.is_null() && bool(part.get_bool());
+        else if (name == "containers")
+          for_items(part, [&](json::value each) { read_spec_container(each, false, to); });
+        else if (name == "initContainers" || name == "ephemeralContainers")
+          for_items(part, [&](json::value each) { read_spec_container(each, true, to); });
+      });
+    } else if (key == "status") {
+      for_fields(value, [&](std::string_view name, json::value part) {
+        if (name == "phase") to.phase = text(part);
+        else if (name == "podIP") to.pod_ip = text(part);
+        else if (name == "containerStatuses")
+          for_items(part, [&](json::value each) { read_container_status(each, false, to); });
+        else if (name == "initContainerStatuses" || name == "ephemeralContainerStatuses")
+          for_items(part, [&](json::value each) { read_container_status(each, true, to); });
+      });
+    }
+  });
+}
+
+template <class T>
+struct list_kind;
+template <>
+struct list_kind<node> {
+  static constexpr const char* resource = "nodes";
+};
+template <>
+struct list_kind<pod> {
+  static constexpr const char* resource = "pods";
+};
+
+/// `message` of a Kubernetes Status; the start of the body where it is none.
+inline std::string status_message(std::string_view body) {
+  try {
+    json::parser parser;
+    const simdjson::padded_string padded(body);
+    auto document = parser.iterate(padded);
+    const std::string_view message = document["message"].get_string();
+    return printable(message);
+  } catch (const simdjson::simdjson_error&) {
+    return printable(body);
+  }
+}
+
+inline bool name_is_plausible(std::string_view text) {
+  if (text.size() > 4096) return false;
+  for (const char c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7E) return false;
+  return true;
+}
+
+}  // namespace detail::discover_
+
+result<std::monostate> check(const list_options& options) {
+  using detail::discover_::name_is_plausible;
+  const auto refuse = [](const char* what, const std::string& given, const char* advice) {
+    return error{errc::invalid_argument, what, "\"" + printable(given) + "\" cannot be one", advice};
+  };
+  if (!name_is_plausible(options.label_selector))
+    return refuse("label selector", options.label_selector, "write it as for kubectl get -l");
+  if (!name_is_plausible(options.field_selector))
+    return refuse("field selector", options.field_selector, "write it as for kubectl get --field-selector");
+  for (const char c : options.namespace_name)
+    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-') || options.namespace_name.size() > 63)
+      return refuse("namespace", options.namespace_name, "a namespace is small letters, digits and -");
+  if (options.limit == 0) return error{errc::invalid_argument, "limit", "is 0", "500 is usual"};
+  return ok();
+}
+
+template <class T>
+std::string object_lister<T>::path() const {
+  using detail::discover_::encode;
+  const std::string resource = detail::discover_::list_kind<T>::resource;
+  std::string made = options_.base_path + "/api/v1/";
+  if (!options_.namespace_name.empty() && resource == "pods")
+    made += "namespaces/" + encode(options_.namespace_name) + "/";
+  made += resource + "?limit=" + std::to_string(options_.limit);
+  if (!options_.label_selector.empty()) made += "&labelSelector=" + encode(options_.label_selector);
+  if (!options_.field_selector.empty()) made += "&fieldSelector=" + encode(options_.field_selector);
+  if (!continue_.empty()) made += "&continue=" + encode(continue_);
+  return made;
+}
+
+template <class T>
+result<list_step> object_lister<T>::feed(int http_status, std::string_view body) {
+  using namespace detail::discover_;
+  const std::string where = options_.where.empty() ? "API server" : options_.where;
+  const std::string resource = list_kind<T>::resource;
+  if (http_status == 410) {
+    if (++restarts_ > 3)
+      return error{errc::expired_list, where, "the list of " + resource + " expired again and again",
+                   "ask for larger pages, or later"};
+    items_.clear();
+    continue_.clear();
+    return list_step::restart;
+  }
+  if (http_status != 200) {
+    const std::string said = "HTTP status " + std::to_string(http_status) + ": " + status_message(body);
+    switch (http_status) {
+      case 401:
+        return error{errc::unauthorized, where, said, "the credentials are not valid (any more): renew the token or certificate"};
+      case 403:
+        return error{errc::forbidden, where, said, "allow `get` and `list` on " + resource + " to this user or service account"};
+      case 404: return error{errc::not_found, where, said, "check the server's URL: this is no Kubernetes API"};
+      case 429: return error{errc::too_many_requests, where, said, "try again later"};
+      default: return error{http_status / 100 == 3 ? errc::redirect_refused : errc::http_status, where, said, ""};
+    }
+  }
+  if (body.size() > options_.max_body)
+    return error{errc::too_large, where, "the list of " + resource + " is larger than " + std::to_string(options_.max_body) + " bytes",
+                 "lower the limit of a page"};
+  std::string next, version;
+  bool has_items = false;
+  try {
+    json::parser parser;
+    const simdjson::padded_string padded(body);
+    json::document document = parser.iterate(padded);
+    for (json::field field : document.get_object()) {
+      const std::string_view key = field.unescaped_key();
+      if (key == "metadata") {
+        for_fields(field.value(), [&](std::string_view name, json::value part) {
+          if (name == "continue") next = text(part);
+          else if (name == "resourceVersion") version = text(part);
+        });
+      } else if (key == "items") {
+        has_items = true;
+        for_items(field.value(), [&](json::value each) {
+          if (items_.size() >= options_.max_items) return;
+          T made;
+          read_object(each, made);
+          if (!made.name.empty()) items_.push_back(std::move(made));
+        });
+      }
+    }
+    // Something behind the document: it is not what a server writes.
+    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) has_items = false;
+  } catch (const simdjson::simdjson_error& wrong) {
+    return error{errc::json_malformed, where, "the list of " + resource + " is not what it should be: " + wrong.what(),
+                 "check the server's URL"};
+  }
+  if (!has_items)
+    return error{errc::json_malformed, where, "the answer is no list of " + resource, "check the server's URL"};
+  if (items_.size() >= options_.max_items)
+    return error{errc::too_large, where, "there are more than " + std::to_string(options_.max_items) + " " + resource,
+                 "narrow the list with a selector"};
+  if (!version.empty()) resource_version_ = version;
+  if (!next.empty() && next == continue_)
+    return error{errc::json_malformed, where, "the list of " + resource + " goes round in a circle", ""};
+  continue_ = std::move(next);
+  return continue_.empty() ? list_step::done : list_step::more;
+}
+
+template class object_lister<node>;
+template class object_lister<pod>;
+
+}  // namespace computelocator

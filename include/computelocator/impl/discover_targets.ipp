@@ -1,0 +1,216 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <computelocator/discover.hpp>
+#include <computelocator/impl/discover_values.ipp>
+
+namespace computelocator {
+
+namespace detail::discover_ {
+
+/// An address as 16 bytes; IPv4 in its v4-mapped form, so that both are judged by one rule.
+struct ip {
+  std::array<std::uint8_t, 16> bytes{};
+  bool four() const {
+    constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    return std::equal(mapped.begin(), mapped.end(), bytes.begin());
+  }
+};
+
+inline std::optional<ip> read_ip(const std::string& text) {
+  ip made;
+  in_addr four{};
+  if (::inet_pton(AF_INET, text.c_str(), &four) == 1) {
+    made.bytes[10] = made.bytes[11] = 0xFF;
+    std::memcpy(made.bytes.data() + 12, &four, 4);
+    return made;
+  }
+  in6_addr six{};
+  if (::inet_pton(AF_INET6, text.c_str(), &six) == 1) {
+    std::memcpy(made.bytes.data(), &six, 16);
+    return made;
+  }
+  return std::nullopt;
+}
+
+/// Why a node must not claim this address; null where it may. A node writes its own status: it
+/// must not send us to ourselves or to a cloud's metadata service.
+inline const char* refused_because(const ip& of) {
+  const auto& b = of.bytes;
+  if (of.four()) {
+    if (b[12] == 127) return "is a loopback address";
+    if (b[12] == 0) return "is unspecified";
+    if (b[12] == 169 && b[13] == 254) return "is link-local";
+    if (b[12] >= 224) return "is multicast or reserved";
+    return nullptr;
+  }
+  if (std::all_of(b.begin(), b.begin() + 15, [](std::uint8_t x) { return x == 0; }))
+    return b[15] == 1 ? "is a loopback address" : b[15] == 0 ? "is unspecified" : "is an IPv4-compatible address";
+  if (b[0] == 0xFE && (b[1] & 0xC0) == 0x80) return "is link-local";
+  if (b[0] == 0xFF) return "is multicast";
+  return nullptr;
+}
+
+inline result<bool> within(const ip& of, const std::string& range) {
+  const std::size_t slash = range.find('/');
+  const auto base = read_ip(range.substr(0, slash));
+  int bits = -1;
+  if (base && slash != std::string::npos) {
+    const char* const end = range.data() + range.size();
+    const auto read = std::from_chars(range.data() + slash + 1, end, bits);
+    if (read.ec != std::errc{} || read.ptr != end || bits < 0 || bits > (base->four() ? 32 : 128)) bits = -1;
+  }
+  if (bits < 0)
+    return error{errc::invalid_argument, "allowed range", "\"" + printable(range) + "\" is no range of addresses",
+                 "write it as 10.0.0.0/8"};
+  if (base->four()) bits += 96;
+  for (int i = 0; i < 16 && bits > 0; ++i, bits -= 8) {
+    const auto mask = static_cast<std::uint8_t>(bits >= 8 ? 0xFF : 0xFF << (8 - bits));
+    if ((of.bytes[static_cast<std::size_t>(i)] & mask) != (base->bytes[static_cast<std::size_t>(i)] & mask)) return false;
+  }
+  return true;
+}
+
+/// RFC 1123 subdomain: what Kubernetes lets a node be called.
+inline bool is_subdomain(std::string_view name) {
+  if (name.empty() || name.size() > 253 || name.front() == '-' || name.front() == '.' || name.back() == '-' ||
+      name.back() == '.' || name.find("..") != std::string_view::npos)
+    return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+  });
+}
+
+inline std::string with_query(std::string path, const route_options& options) {
+  const std::vector<std::string_view> names(options.metrics.begin(), options.metrics.end());
+  const std::string query = metrics_query(names);
+  return query.empty() ? path : std::move(path) + "?" + query;
+}
+
+inline result<target> target_of(const node& of, const cluster_config& cluster, const route_options& options,
+                                std::shared_ptr<const access> kubelets) {
+  const std::string where = "node " + printable(of.name);
+  if (!is_subdomain(of.name))
+    return error{errc::address_refused, where, "has a name that no node can have", ""};
+  constexpr std::string_view paths[] = {"/metrics/cadvisor", "/metrics", "/metrics/resource", "/metrics/probes"};
+  if (std::find(std::begin(paths), std::end(paths), options.path) == std::end(paths))
+    return error{errc::invalid_argument, "path", "\"" + printable(options.path) + "\" is none of the kubelet's metrics paths",
+                 "take /metrics/cadvisor"};
+  target made;
+  made.node = of.name;
+  made.node_uid = of.uid;
+  const bool direct = options.route == route::direct || (options.route == route::automatic && cluster.in_cluster);
+  if (!direct) {
+    made.scheme = cluster.scheme;
+    made.host = cluster.host;
+    made.port = cluster.port;
+    made.access = cluster.access;
+    made.path = with_query(cluster.base_path + "/api/v1/nodes/" + encode(of.name) + "/proxy" + options.path, options);
+    return made;
+  }
+  const std::string* address = nullptr;
+  for (const std::string& type : options.address_types) {
+    for (const node_address& each : of.addresses)
+      if (address == nullptr && each.type == type && !each.address.empty()) address = &each.address;
+  }
+  if (address == nullptr)
+    return error{errc::address_refused, where, "has no address of the types asked for",
+                 "see `kubectl get node " + printable(of.name) + " -o yaml`, or go through the API server"};
+  if (const auto number = read_ip(*address)) {
+    if (const char* const why = refused_because(*number)) {
+      bool allowed = false;
+      for (const std::string& range : options.allowed_ranges) {
+        auto inside = within(*number, range);
+        if (!inside) return std::move(inside).error();
+        allowed = allowed || *inside;
+      }
+      // Where the API server itself is on this machine (a simulated cluster), so are its nodes.
+      const auto server = read_ip(cluster.host);
+      const auto loopback = [](const ip& at) {
+        const char* const reason = refused_because(at);
+        return reason != nullptr && std::string_view(reason) == "is a loopback address";
+      };
+      allowed = allowed || (server && loopback(*server) && loopback(*number));
+      if (!allowed)
+        return error{errc::address_refused, where, "its address " + printable(*address) + " " + why + " and is refused",
+                     "if it is meant, allow its range (allowed_ranges)"};
+    }
+  } else {
+    const bool digits = address->find_first_not_of("0123456789.xXabcdefABCDEF:") == std::string::npos &&
+                        address->find_first_of("0123456789") != std::string::npos &&
+                        (address->find_first_not_of("0123456789.") == std::string::npos || address->find(':') != std::string::npos ||
+                         address->rfind("0x", 0) == 0);
+    std::string lower = *address;
+    std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    // Odd spellings of numbers (127.1, 0x7f000001) would slip past the rule above.
+    if (digits || !is_subdomain(lower) || lower == "localhost" || (lower.size() > 10 && lower.compare(lower.size() - 10, 10, ".localhost") == 0))
+      return error{errc::address_refused, where, "its address " + printable(*address) + " is refused",
+                   "an IP address or a full name is needed"};
+  }
+  made.scheme = scheme::https;
+  made.host = *address;
+  made.port = of.kubelet_port != 0 ? of.kubelet_port : 10250;
+  made.path = with_query(options.path, options);
+  made.access = std::move(kubelets);
+  return made;
+}
+
+/// The cluster's credentials under the TLS rule for kubelets. The API server's own server name
+/// (tls-server-name) is not theirs.
+inline access kubelet_access(const cluster_config& cluster, const route_options& options) {
+  access made = *cluster.access;
+  made.tls = {};
+  made.tls.mode = options.tls;
+  if (!options.ca_pem.empty()) {
+    made.tls.ca_pem = options.ca_pem;
+  } else {
+    made.tls.ca_pem = cluster.access->tls.ca_pem;
+    made.tls.ca_file = cluster.access->tls.ca_file;
+  }
+  return made;
+}
+
+inline std::shared_ptr<const access> pinned(const access& all, const node& of, const route_options& options) {
+  const auto pin = options.pins.find(of.uid);
+  if (options.tls != tls_mode::pin || pin == options.pins.end()) return nullptr;
+  access own = all;
+  own.tls.pin = pin->second;
+  return std::make_shared<const access>(std::move(own));
+}
+
+}  // namespace detail::discover_
+
+result<target> kubelet_target(const node& of, const cluster_config& cluster, const route_options& options) {
+  using namespace detail::discover_;
+  const access all = kubelet_access(cluster, options);
+  auto own = pinned(all, of, options);
+  return target_of(of, cluster, options, own ? own : std::make_shared<const access>(all));
+}
+
+std::vector<node_target> kubelet_targets(std::span<const node> nodes, const cluster_config& cluster,
+                                         const route_options& options) {
+  using namespace detail::discover_;
+  const auto shared = std::make_shared<const access>(kubelet_access(cluster, options));
+  std::vector<node_target> made;
+  made.reserve(nodes.size());
+  for (const node& each : nodes) {
+    auto own = pinned(*shared, each, options);
+    made.push_back({each.name, target_of(each, cluster, options, own ? std::move(own) : shared)});
+  }
+  return made;
+}
+
+}  // namespace computelocator

@@ -1,0 +1,175 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <yaml.h>
+
+#include <computelocator/error.hpp>
+
+namespace computelocator::detail::discover_ {
+
+/// A YAML (or JSON) document as a small tree: what a kubeconfig needs and no more.
+struct yaml_node {
+  enum class kind { scalar, list, map } what = kind::scalar;
+  std::string text;
+  bool plain = true;  // not quoted: "null", "true" mean what they say
+  std::vector<yaml_node> items;
+  std::vector<std::pair<std::string, yaml_node>> fields;
+
+  const yaml_node* find(std::string_view name) const noexcept {
+    for (const auto& [key, value] : fields)
+      if (key == name) return &value;
+    return nullptr;
+  }
+  bool null() const noexcept {
+    return what == kind::scalar && plain && (text.empty() || text == "~" || text == "null");
+  }
+};
+
+/// libyaml's events to a tree, bounded in depth and in nodes; aliases count as what they stand for.
+class yaml_reader {
+ public:
+  static constexpr int max_depth = 64;
+  static constexpr std::size_t max_nodes = 100'000;
+
+  explicit yaml_reader(std::string_view text) {
+    ready_ = yaml_parser_initialize(&parser_) == 1;
+    if (ready_)
+      yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+  }
+  yaml_reader(const yaml_reader&) = delete;
+  yaml_reader& operator=(const yaml_reader&) = delete;
+  ~yaml_reader() {
+    if (ready_) yaml_parser_delete(&parser_);
+  }
+
+  /// The first document; an empty one is an empty map.
+  result<yaml_node> read() {
+    yaml_node root;
+    root.what = yaml_node::kind::map;
+    event now;
+    if (!next(now)) return fault();
+    if (!next(now)) return fault();
+    if (now.value.type == YAML_STREAM_END_EVENT) return root;
+    if (!next(now)) return fault();
+    if (!value(now, root, 0)) return fault();
+    return root;
+  }
+
+ private:
+  struct event {
+    yaml_event_t value{};
+    bool filled = false;
+    event() = default;
+    event(const event&) = delete;
+    event& operator=(const event&) = delete;
+    ~event() { clear(); }
+    void clear() {
+      if (filled) yaml_event_delete(&value);
+      filled = false;
+    }
+  };
+
+  bool next(event& to) {
+    to.clear();
+    if (!ready_ || yaml_parser_parse(&parser_, &to.value) != 1) {
+      // The parser's own words quote nothing of the text, so no secret gets into them.
+      why_ = ready_ && parser_.problem != nullptr ? parser_.problem : "is not YAML";
+      line_ = ready_ ? parser_.problem_mark.line + 1 : 1;
+      return false;
+    }
+    to.filled = true;
+    line_ = to.value.start_mark.line + 1;
+    return true;
+  }
+  bool refuse(const char* why) {
+    why_ = why;
+    return false;
+  }
+  error fault() const { return {errc::bad_configuration, "line " + std::to_string(line_), why_, ""}; }
+
+  void remember(const unsigned char* anchor, const yaml_node& what) {
+    if (anchor != nullptr) anchors_[reinterpret_cast<const char*>(anchor)] = what;
+  }
+  static std::size_t count(const yaml_node& of) {
+    std::size_t all = 1;
+    for (const auto& each : of.items) all += count(each);
+    for (const auto& each : of.fields) all += count(each.second);
+    return all;
+  }
+
+  bool value(event& now, yaml_node& to, int depth) {
+    if (depth > max_depth) return refuse("nests too deeply");
+    if (++nodes_ > max_nodes) return refuse("holds too much");
+    to = {};
+    switch (now.value.type) {
+      case YAML_SCALAR_EVENT: {
+        const auto& scalar = now.value.data.scalar;
+        to.text.assign(reinterpret_cast<const char*>(scalar.value), scalar.length);
+        to.plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
+        remember(scalar.anchor, to);
+        return true;
+      }
+      case YAML_ALIAS_EVENT: {
+        const auto found = anchors_.find(reinterpret_cast<const char*>(now.value.data.alias.anchor));
+        if (found == anchors_.end()) return refuse("names an anchor that is not there");
+        nodes_ += count(found->second);
+        if (nodes_ > max_nodes) return refuse("holds too much");
+        to = found->second;
+        return true;
+      }
+      case YAML_SEQUENCE_START_EVENT: {
+        const std::string anchor = name_of(now.value.data.sequence_start.anchor);
+        to.what = yaml_node::kind::list;
+        event each;
+        for (;;) {
+          if (!next(each)) return false;
+          if (each.value.type == YAML_SEQUENCE_END_EVENT) break;
+          yaml_node item;
+          if (!value(each, item, depth + 1)) return false;
+          to.items.push_back(std::move(item));
+        }
+        if (!anchor.empty()) anchors_[anchor] = to;
+        return true;
+      }
+      case YAML_MAPPING_START_EVENT: {
+        const std::string anchor = name_of(now.value.data.mapping_start.anchor);
+        to.what = yaml_node::kind::map;
+        event each;
+        for (;;) {
+          if (!next(each)) return false;
+          if (each.value.type == YAML_MAPPING_END_EVENT) break;
+          if (each.value.type != YAML_SCALAR_EVENT) return refuse("has a name that is not text");
+          std::string name(reinterpret_cast<const char*>(each.value.data.scalar.value), each.value.data.scalar.length);
+          if (name == "<<") return refuse("uses a merge key (<<), which kubectl does not know");
+          if (to.find(name) != nullptr) return refuse("gives a name twice");
+          if (!next(each)) return false;
+          yaml_node item;
+          if (!value(each, item, depth + 1)) return false;
+          to.fields.emplace_back(std::move(name), std::move(item));
+        }
+        if (!anchor.empty()) anchors_[anchor] = to;
+        return true;
+      }
+      default: return refuse("is not YAML");
+    }
+  }
+  static std::string name_of(const unsigned char* anchor) {
+    return anchor == nullptr ? std::string() : reinterpret_cast<const char*>(anchor);
+  }
+
+  yaml_parser_t parser_{};
+  bool ready_ = false;
+  std::string why_;
+  std::size_t line_ = 1, nodes_ = 0;
+  std::map<std::string, yaml_node> anchors_;
+};
+
+}  // namespace computelocator::detail::discover_

@@ -1,0 +1,499 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <netdb.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+#include <computelocator/http.hpp>
+#include <computelocator/impl/http_response.hpp>
+#include <computelocator/impl/http_tls.hpp>
+
+namespace computelocator {
+
+namespace detail::http_ {
+
+using tcp = asio::ip::tcp;
+using http_clock = std::chrono::steady_clock;
+using tls_stream = ssl::stream<tcp::socket>;
+
+/// What makes two requests fit for the same connection.
+using connection_key = std::tuple<scheme, std::string, std::uint16_t, const access*, std::string>;
+
+struct connection {
+  std::shared_ptr<ssl::context> context;
+  std::unique_ptr<tls_stream> stream;
+  std::shared_ptr<const access> who;
+  bool encrypted = false;
+  std::string pin;
+
+  tcp::socket& socket() { return stream->next_layer(); }
+  void close() {
+    boost::system::error_code ignored;
+    if (stream) socket().close(ignored);
+  }
+};
+
+struct kept {
+  connection_key key;
+  std::unique_ptr<connection> link;
+};
+
+/// One request under way. All of it runs on one thread.
+struct exchange {
+  http_request request;
+  http_client::handler done;
+  http_answer answer;
+  std::unique_ptr<connection> link;
+  std::shared_ptr<asio::steady_timer> resolving;
+  std::optional<errc> ended_by;  // timed_out or cancelled
+
+  void end(errc why) {
+    if (ended_by) return;
+    ended_by = why;
+    if (resolving) resolving->cancel();
+    if (link) link->close();
+  }
+};
+
+struct resolve_answer {
+  std::vector<asio::ip::address> addresses;
+  std::string fault;
+  bool done = false;
+};
+
+/// getaddrinfo cannot be interrupted: a thread of its own asks it, and whoever waits may leave.
+inline void resolve_apart(std::string host, std::shared_ptr<asio::io_context> io,
+                          std::shared_ptr<resolve_answer> into,
+                          std::shared_ptr<asio::steady_timer> wake) {
+  std::thread([host = std::move(host), io = std::move(io), into = std::move(into),
+               wake = std::move(wake)]() mutable {
+    resolve_answer got;
+    addrinfo hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_ADDRCONFIG;
+    addrinfo* list = nullptr;
+    const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
+    if (code != 0) got.fault = ::gai_strerror(code);
+    for (const addrinfo* at = list; at != nullptr && got.addresses.size() < 16; at = at->ai_next) {
+      if (at->ai_family == AF_INET) {
+        sockaddr_in given{};
+        std::memcpy(&given, at->ai_addr, sizeof given);
+        got.addresses.emplace_back(asio::ip::address_v4(ntohl(given.sin_addr.s_addr)));
+      } else if (at->ai_family == AF_INET6) {
+        sockaddr_in6 given{};
+        std::memcpy(&given, at->ai_addr, sizeof given);
+        asio::ip::address_v6::bytes_type bytes;
+        std::memcpy(bytes.data(), &given.sin6_addr, bytes.size());
+        got.addresses.emplace_back(asio::ip::address_v6(bytes, given.sin6_scope_id));
+      }
+    }
+    if (list != nullptr) ::freeaddrinfo(list);
+    asio::io_context& loop = *io;
+    asio::post(loop, [got = std::move(got), into = std::move(into), wake = std::move(wake)] {
+      *into = got;
+      into->done = true;
+      wake->cancel();
+    });
+  }).detach();
+}
+
+inline error connect_failure(const boost::system::error_code& ec) {
+  if (ec == asio::error::connection_refused)
+    return {errc::connect_refused, {}, "the connection was refused",
+            "check that the server runs and listens on that port"};
+  if (ec == asio::error::no_descriptors)
+    return {errc::out_of_descriptors, {}, "no file descriptor is free",
+            "raise `ulimit -n` or lower the concurrency"};
+  return {errc::connect_failed, {}, "cannot connect: " + ec.message(),
+          "check the route to that network; through the API server (route=\"api_server\") needs none"};
+}
+
+inline bool visible(std::string_view text) {
+  for (const char c : text)
+    if (c <= 0x20 || c > 0x7E) return false;
+  return true;
+}
+
+inline std::string base64(std::string_view text) {
+  std::string out(4 * ((text.size() + 2) / 3), '\0');
+  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                  reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  return out;
+}
+
+/// The request as it goes over the wire. A credential is put in only where the peer was judged.
+inline secret request_text(const http_request& of) {
+  const bool bracket = of.host.find(':') != std::string::npos;
+  std::string text = "GET " + of.path + " HTTP/1.1\r\nHost: " +
+                     (bracket ? "[" + of.host + "]" : of.host);
+  if (of.port != (of.scheme == scheme::https ? 443 : 80)) text += ":" + std::to_string(of.port);
+  text += "\r\nUser-Agent: computelocator\r\n";
+  if (!of.accept.empty()) text += "Accept: " + of.accept + "\r\n";
+  text += of.gzip ? "Accept-Encoding: gzip\r\n" : "Accept-Encoding: identity\r\n";
+  const bool judged = of.scheme == scheme::https && of.access &&
+                      of.access->tls.mode != tls_mode::insecure;
+  if (judged && !of.token.empty()) {
+    text += "Authorization: Bearer ";
+    text += of.token.reveal();
+    text += "\r\n";
+  } else if (judged && !of.access->who.username.empty()) {
+    text += "Authorization: Basic " +
+            base64(of.access->who.username + ":" + std::string(of.access->who.password.reveal())) +
+            "\r\n";
+  }
+  text += "\r\n";
+  return secret(std::move(text));
+}
+
+}  // namespace detail::http_
+
+struct http_client::state : std::enable_shared_from_this<http_client::state> {
+  using exchange = detail::http_::exchange;
+  using connection = detail::http_::connection;
+  using clock = detail::http_::http_clock;
+
+  // Shared with threads that resolve names: they may outlive the client.
+  std::shared_ptr<boost::asio::io_context> io = std::make_shared<boost::asio::io_context>(1);
+  std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> held;
+  detail::http_::tls_contexts contexts;
+  std::set<std::shared_ptr<exchange>> live;
+  std::deque<detail::http_::kept> kept;
+  static constexpr std::size_t max_kept = 10'000;
+
+  boost::asio::awaitable<void> carry_out(std::shared_ptr<exchange> of);
+  boost::asio::awaitable<bool> connect(exchange& of);
+  boost::asio::awaitable<bool> encrypt(exchange& of);
+  boost::asio::awaitable<void> ask(exchange& of);
+  bool take_kept(exchange& of);
+  void keep(exchange& of);
+
+  static void fail(exchange& of, error why) {
+    if (of.ended_by == errc::timed_out)
+      why = {errc::timed_out, {}, "the deadline passed at stage " + std::string(to_string(of.answer.reached)),
+             "raise the timeout if the peer is only slow"};
+    else if (of.ended_by == errc::cancelled)
+      why = {errc::cancelled, {}, "cancelled", ""};
+    of.answer.failure = std::move(why);
+  }
+
+  static detail::http_::connection_key key(const http_request& of, std::string pin) {
+    return {of.scheme, of.host, of.port, of.access.get(), std::move(pin)};
+  }
+};
+
+bool http_client::state::take_kept(exchange& of) {
+  const auto wanted = key(of.request, of.request.pin);
+  for (auto at = kept.begin(); at != kept.end(); ++at) {
+    if (at->key != wanted) continue;
+    of.link = std::move(at->link);
+    kept.erase(at);
+    return true;
+  }
+  return false;
+}
+
+void http_client::state::keep(exchange& of) {
+  const bool pinned = of.request.access && of.request.access->tls.mode == tls_mode::pin;
+  kept.push_back({key(of.request, pinned ? of.link->pin : of.request.pin), std::move(of.link)});
+  if (kept.size() > max_kept) {
+    kept.front().link->close();
+    kept.pop_front();
+  }
+}
+
+boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
+  using namespace detail::http_;
+  const auto begun = clock::now();
+  std::vector<asio::ip::address> addresses;
+  of.answer.reached = stage::resolve;
+  boost::system::error_code ec;
+  if (const auto literal = asio::ip::make_address(of.request.host, ec); !ec) {
+    addresses.push_back(literal);
+  } else {
+    auto found = std::make_shared<resolve_answer>();
+    auto wake = std::make_shared<asio::steady_timer>(*io, clock::time_point::max());
+    of.resolving = wake;
+    resolve_apart(of.request.host, io, found, wake);
+    co_await wake->async_wait(asio::redirect_error(asio::use_awaitable, ec));
+    of.resolving.reset();
+    of.answer.resolve_time = clock::now() - begun;
+    if (!found->done || found->addresses.empty()) {
+      fail(of, {errc::resolve_failed, {},
+                "the name " + printable(of.request.host) + " cannot be resolved: " +
+                    (found->fault.empty() ? "no address" : found->fault),
+                "check the name and the DNS of this machine"});
+      co_return false;
+    }
+    addresses = std::move(found->addresses);
+  }
+
+  const auto connecting = clock::now();
+  of.answer.reached = stage::connect;
+  of.link = std::make_unique<connection>();
+  of.link->who = of.request.access;
+  of.link->encrypted = of.request.scheme == scheme::https;
+  auto context = of.link->encrypted
+                     ? contexts.of(of.request.access)
+                     : result<std::shared_ptr<ssl::context>>(
+                           std::make_shared<ssl::context>(ssl::context::tls_client));
+  if (!context) {
+    of.answer.reached = stage::tls;
+    fail(of, std::move(context).error());
+    co_return false;
+  }
+  of.link->context = *context;
+  of.link->stream = std::make_unique<tls_stream>(*io, *of.link->context);
+  error last{errc::connect_failed, {}, "there is no address", ""};
+  for (std::size_t i = 0; i < addresses.size() && !of.ended_by; ++i) {
+    // An address that swallows packets leaves the others their share of the time.
+    asio::steady_timer share(*io);
+    const auto waiting = std::make_shared<bool>(true);
+    if (i + 1 < addresses.size()) {
+      share.expires_after((of.request.deadline - clock::now()) / static_cast<long>(addresses.size() - i));
+      share.async_wait([&of, waiting](const boost::system::error_code& waited) {
+        if (waited || !*waiting) return;
+        *waiting = false;
+        of.link->close();
+      });
+    }
+    of.link->close();
+    co_await of.link->socket().async_connect({addresses[i], of.request.port},
+                                             asio::redirect_error(asio::use_awaitable, ec));
+    const bool late = !std::exchange(*waiting, false);
+    if (!ec && !late) {
+      of.link->socket().set_option(tcp::no_delay(true), ec);
+      of.answer.connect_time = clock::now() - connecting;
+      co_return true;
+    }
+    last = connect_failure(ec);
+  }
+  of.answer.connect_time = clock::now() - connecting;
+  fail(of, std::move(last));
+  co_return false;
+}
+
+boost::asio::awaitable<bool> http_client::state::encrypt(exchange& of) {
+  using namespace detail::http_;
+  static const tls_settings none;
+  of.answer.reached = stage::tls;
+  const auto begun = clock::now();
+  const tls_settings& tls = of.request.access ? of.request.access->tls : none;
+  SSL* const native = of.link->stream->native_handle();
+  if (!expect_peer(native, tls, of.request.host)) {
+    fail(of, {errc::invalid_argument, {}, "the server name cannot be checked", "check tls-server-name"});
+    co_return false;
+  }
+  boost::system::error_code ec;
+  co_await of.link->stream->async_handshake(ssl::stream_base::client,
+                                            asio::redirect_error(asio::use_awaitable, ec));
+  of.answer.tls_time = clock::now() - begun;
+  if (ec) {
+    const bool ours = of.request.access && !of.request.access->who.client_certificate_pem.empty();
+    fail(of, tls_failure(native, ec, tls, of.request.host, ours));
+    ERR_clear_error();
+    co_return false;
+  }
+  of.link->pin = pin_of(native);
+  if (tls.mode == tls_mode::pin &&
+      (of.link->pin.empty() || (!of.request.pin.empty() && of.request.pin != of.link->pin))) {
+    of.answer.peer_pin = of.link->pin;
+    fail(of, {errc::tls_pin_mismatch, {},
+              "the peer's key has changed: pinned " + of.request.pin.substr(0, 16) + "..., got " +
+                  of.link->pin.substr(0, 16) + "...",
+              "if the node was made anew, forget its pin; if not, somebody stands in between"});
+    co_return false;
+  }
+  co_return true;
+}
+
+boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
+  using namespace detail::http_;
+  boost::system::error_code ec;
+  connection& link = *of.link;
+  of.answer.peer_pin = link.pin;
+  of.answer.reached = stage::write;
+  const auto begun = clock::now();
+  const secret text = request_text(of.request);
+  const asio::const_buffer out(text.reveal().data(), text.reveal().size());
+  if (link.encrypted)
+    co_await asio::async_write(*link.stream, out, asio::redirect_error(asio::use_awaitable, ec));
+  else
+    co_await asio::async_write(link.socket(), out, asio::redirect_error(asio::use_awaitable, ec));
+  if (ec) {
+    fail(of, {errc::connection_lost, {}, "the connection broke while asking: " + ec.message(), ""});
+    co_return;
+  }
+
+  of.answer.reached = stage::read;
+  response_reader reader(of.request.limits);
+  const std::size_t room = std::max<std::size_t>(
+      std::size_t{64} << 10, of.request.limits.max_header_bytes + of.request.limits.max_framing_excess + 4096);
+  std::vector<char> buffer(room);
+  std::size_t filled = 0;
+  clock::time_point first{};
+  while (!reader.done()) {
+    const asio::mutable_buffer in(buffer.data() + filled, room - filled);
+    std::size_t got = 0;
+    if (link.encrypted)
+      got = co_await link.stream->async_read_some(in, asio::redirect_error(asio::use_awaitable, ec));
+    else
+      got = co_await link.socket().async_read_some(in, asio::redirect_error(asio::use_awaitable, ec));
+    if (got > 0 && first == clock::time_point{}) {
+      first = clock::now();
+      of.answer.first_byte_time = first - begun;
+    }
+    filled += got;
+    const std::size_t taken = reader.feed({buffer.data(), filled});
+    if (taken < filled && taken > 0) std::memmove(buffer.data(), buffer.data() + taken, filled - taken);
+    filled -= taken;
+    if (reader.header_done()) of.answer.reached = stage::body;
+    if (!ec) continue;
+    if (reader.done()) break;
+    if (ec == asio::error::eof || ec == ssl::error::stream_truncated) {
+      reader.end();
+    } else if (link.encrypted && ec.category() == asio::error::get_ssl_category()) {
+      // TLS 1.3: a refused client certificate shows at the first read.
+      static const tls_settings none;
+      const bool ours = of.request.access && !of.request.access->who.client_certificate_pem.empty();
+      of.answer.reached = stage::tls;
+      fail(of, tls_failure(link.stream->native_handle(), ec,
+                           of.request.access ? of.request.access->tls : none, of.request.host, ours));
+      ERR_clear_error();
+    } else {
+      fail(of, {reader.bytes() == 0 ? errc::connection_lost : errc::truncated, {},
+                "the connection broke after " + std::to_string(reader.bytes()) + " bytes: " + ec.message(), ""});
+    }
+    break;
+  }
+  if (first != clock::time_point{}) of.answer.body_time = clock::now() - first;
+  of.answer.wire_bytes = reader.bytes();
+  message_parser& message = reader.message();
+  of.answer.status = message.status;
+  of.answer.content_type = std::move(message.content_type);
+  of.answer.content_encoding = std::move(message.content_encoding);
+  of.answer.retry_after = std::move(message.retry_after);
+  of.answer.location = std::move(message.location);
+  if (of.ended_by && !(reader.done() && !reader.failure())) {
+    fail(of, {});
+    co_return;
+  }
+  if (of.answer.failure) co_return;
+  if (reader.failure()) {
+    fail(of, *reader.failure());
+    co_return;
+  }
+  std::string& encoding = of.answer.content_encoding;
+  if (equal_ignoring_case(encoding, "identity")) encoding.clear();
+  if (equal_ignoring_case(encoding, "x-gzip") || equal_ignoring_case(encoding, "gzip")) encoding = "gzip";
+  if (!encoding.empty() && encoding != "gzip") {
+    of.answer.failure = error{errc::bad_encoding, {}, "the encoding " + printable(encoding) + " was not asked for", ""};
+    co_return;
+  }
+  of.answer.body = std::move(message.body);
+  of.answer.reached = stage::body;
+  if (reader.reusable() && filled == 0) keep(of);
+}
+
+boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<exchange> of) {
+  using namespace detail::http_;
+  const auto self = shared_from_this();
+  asio::steady_timer deadline(*io, of->request.deadline);
+  deadline.async_wait([of](const boost::system::error_code& ec) {
+    if (!ec) of->end(errc::timed_out);
+  });
+  const http_request& request = of->request;
+  const bool tokenless = request.token.empty() && (!request.access || request.access->who.username.empty());
+  if (request.scheme == scheme::http && !tokenless) {
+    fail(*of, {errc::bad_configuration, {}, "credentials are never sent over plain HTTP", "use https, or give no credentials"});
+  } else if (!visible(request.path) || !visible(request.host) || !visible(request.token.reveal()) || request.host.empty()) {
+    fail(*of, {errc::invalid_argument, {}, "the host, path or token holds white space or a control character", "percent-encode the path"});
+  } else {
+    // A kept connection may have been closed meanwhile: then, and only before a byte of the
+    // answer, the request is made once more on a new one.
+    of->answer.reused = take_kept(*of);
+    if (of->answer.reused) co_await ask(*of);
+    const bool stale = of->answer.reused && of->answer.failure && !of->ended_by &&
+                       of->answer.failure->code == errc::connection_lost && of->answer.wire_bytes == 0;
+    if (!of->answer.reused || stale) {
+      if (of->link) of->link->close();
+      of->answer = {};
+      if (co_await connect(*of) && (!of->link->encrypted || co_await encrypt(*of))) co_await ask(*of);
+    }
+  }
+  deadline.cancel();
+  if (of->link) of->link->close();
+  of->link.reset();
+  live.erase(of);
+  of->done(std::move(of->answer));
+}
+
+http_client::http_client() : state_(std::make_shared<state>()) {}
+http_client::http_client(http_client&&) noexcept = default;
+http_client& http_client::operator=(http_client&&) noexcept = default;
+http_client::~http_client() {
+  if (!state_) return;
+  // Coroutines that wait are destroyed with their sockets; no handler is called any more.
+  for (const auto& each : state_->live) each->done = [](http_answer) {};
+  cancel();
+  close_kept();
+  hold(false);
+  run(clock::now() + std::chrono::seconds(1));
+}
+
+void http_client::get(http_request request, handler done) {
+  auto of = std::make_shared<detail::http_::exchange>();
+  of->request = std::move(request);
+  of->done = std::move(done);
+  state_->live.insert(of);
+  boost::asio::co_spawn(*state_->io, state_->carry_out(std::move(of)), boost::asio::detached);
+}
+
+void http_client::run(clock::time_point until) {
+  state_->io->restart();
+  state_->io->run_until(until);
+}
+
+void http_client::post(std::function<void()> work) { boost::asio::post(*state_->io, std::move(work)); }
+
+void http_client::hold(bool on) {
+  if (on) state_->held.emplace(state_->io->get_executor());
+  else state_->held.reset();
+}
+
+std::size_t http_client::under_way() const noexcept { return state_->live.size(); }
+std::size_t http_client::kept_connections() const noexcept { return state_->kept.size(); }
+
+void http_client::cancel() {
+  for (const auto& each : state_->live) each->end(errc::cancelled);
+}
+
+void http_client::close_kept() {
+  for (const auto& each : state_->kept) each.link->close();
+  state_->kept.clear();
+}
+
+}  // namespace computelocator

@@ -1,0 +1,358 @@
+# Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+"""The command line ``computelocator``.
+
+Exit status: 0 where all went well, 1 where a line, page or target failed, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from computelocator import _core, _simulate, _write
+from computelocator._errors import ComputeLocatorError, ScrapeInterrupted
+from computelocator._snapshot import TABLES, Snapshot
+from computelocator._verbs import Collector, parse
+
+FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
+KEYS = {"samples": 0, "containers": 4, "pods": 3, "nodes": 1, "outcomes": 1}
+
+
+def complain(message: str) -> None:
+    """Say on standard error what is wrong."""
+    print(_write.printable(message), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def opened(path: str | None, binary: bool) -> Iterator[IO[str] | IO[bytes]]:
+    """Give the output: a file, or standard output."""
+    if path is None or path == "-":
+        if binary:
+            if sys.stdout.isatty():
+                raise ValueError("this format is no text: name a file with --output, or use a pipe")
+            yield sys.stdout.buffer
+        else:
+            yield sys.stdout
+        sys.stdout.flush()
+    elif binary:
+        with open(path, "wb") as file:
+            yield file
+    else:
+        with open(path, "w", encoding="utf-8", newline="") as text:
+            yield text
+
+
+def write(snapshot: Snapshot, options: argparse.Namespace, *, of: str, with_node: bool) -> None:
+    """Write one table of the snapshot in the format asked for."""
+    table: _core.Table = snapshot.table(of)
+    with opened(options.output, options.format in _write.BINARY) as out:
+        if options.format in _write.BINARY:
+            _write.BINARY[options.format](table, out)  # type: ignore[arg-type]
+        elif options.format == "csv":
+            _write.write_csv(table, out)  # type: ignore[arg-type]
+        elif options.format == "jsonl":
+            objects = (
+                _write.samples_as_objects(table, with_node=with_node)
+                if of == "samples"
+                else _write.rows_as_objects(table)
+            )
+            _write.write_jsonl(objects, out)  # type: ignore[arg-type]
+        else:
+            terminal = options.output is None and sys.stdout.isatty()
+            width = shutil.get_terminal_size().columns if terminal else None
+            rows = options.rows if options.rows is not None else (20 if terminal else None)
+            _write.write_table(table, out, rows=rows, width=width, keys=KEYS.get(of, 1))  # type: ignore[arg-type]
+
+
+def say_rejects(snapshot: Snapshot) -> int:
+    """Name each rejected line; give how many there were."""
+    table = snapshot.table("rejects")
+    columns = [_write.cells(table, n) for n in ("node", "line", "column", "what", "advice")]
+    for node, line, column, what, advice in zip(*columns, strict=True):
+        complain(f"{node}:{line}:{column}: {what}; {advice}")
+    return table.rows
+
+
+def say_failures(snapshot: Snapshot) -> int:
+    """Name each target that failed; give how many there were."""
+    table = snapshot.table("outcomes")
+    names = ("ok", "node", "url", "message", "advice")
+    columns = [_write.cells(table, name) for name in names]
+    for ok, node, url, message, advice in zip(*columns, strict=True):
+        if not ok:
+            where = f"{node} ({url})" if url else str(node)
+            complain(f"{where}: {message}" + (f"; {advice}" if advice else ""))
+    return snapshot.failed
+
+
+def run_parse(options: argparse.Namespace) -> int:
+    """``computelocator parse``."""
+    try:
+        if options.file == "-":
+            source: Any = io.BytesIO(sys.stdin.buffer.read())
+            source.name = "-"
+        else:
+            source = Path(options.file)
+        snapshot = parse(
+            source,
+            dialect=options.dialect,
+            policy=options.policy,
+            metrics=options.metric,
+            namespaces=options.namespace,
+        )
+    except ComputeLocatorError as error:
+        complain(str(error))
+        return 1
+    write(snapshot, options, of="samples", with_node=False)
+    return 1 if say_rejects(snapshot) else 0
+
+
+class Progress:
+    """A bar on standard error, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self.shown = False
+
+    def __call__(self, done: int, failed: int, total: int) -> None:
+        """Draw it."""
+        filled = 30 * done // max(1, total)
+        bar = "#" * filled + "." * (30 - filled)
+        ending = f", {failed} failed" if failed else ""
+        sys.stderr.write(f"\r[{bar}] {done} of {total} nodes{ending} ")
+        sys.stderr.flush()
+        self.shown = True
+
+    def over(self) -> None:
+        """Take it away again."""
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            self.shown = False
+
+
+def totals(snapshot: Snapshot) -> str:
+    """Give the line of totals."""
+    outcomes = snapshot.table("outcomes")
+    wire = sum(int(cell or 0) for cell in _write.cells(outcomes, "wire_bytes"))
+    text = sum(int(cell or 0) for cell in _write.cells(outcomes, "page_bytes"))
+    pods = snapshot.table("pods").rows
+    containers = snapshot.table("containers").rows
+    return (
+        f"{snapshot.targets} nodes, {pods} pods, {containers} containers, {len(snapshot)} samples, "
+        f"{wire / 1e6:.1f} MB received ({text / 1e6:.1f} MB of text), {snapshot.seconds:.2f} s, "
+        f"{snapshot.failed} failed"
+    )
+
+
+def sweep(options: argparse.Namespace, kubeconfig: str | None) -> tuple[Snapshot, bool]:
+    """Scrape once as the options say; True where it was interrupted."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        collector = Collector(
+            kubeconfig=kubeconfig,
+            context=getattr(options, "context", None),
+            metrics="all" if options.all_metrics else options.metric,
+            namespaces=options.namespace,
+            node_selector=options.node_selector,
+            route=options.route,
+            kubelet_tls=options.kubelet_tls,
+            kubelet_ca=options.kubelet_ca,
+            allowed_ranges=options.allow_range,
+            timeout=options.timeout,
+            concurrency=options.concurrency,
+            policy=options.policy,
+            keep_pages=bool(getattr(options, "raw", None)),
+        )
+    for each in said:
+        complain(f"warning: {each.message}")
+    progress = Progress() if sys.stderr.isatty() else None
+    try:
+        return collector.sweep(progress=progress), False
+    except ScrapeInterrupted as stopped:
+        if stopped.snapshot is None:
+            raise KeyboardInterrupt from None
+        return stopped.snapshot, True
+    finally:
+        if progress is not None:
+            progress.over()
+
+
+def keep_raw(snapshot: Snapshot, folder: str) -> None:
+    """Write each page as it came."""
+    os.makedirs(folder, exist_ok=True)
+    for node in _write.cells(snapshot.table("outcomes"), "node"):
+        page = snapshot.page(str(node))
+        if page is not None:
+            # A name is the peer's own word: it is not to leave the folder.
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", str(node)).lstrip(".") or "_"
+            with open(os.path.join(folder, name + ".prom"), "wb") as file:
+                file.write(page)
+
+
+def run_scrape(options: argparse.Namespace) -> int:
+    """``computelocator scrape``."""
+    snapshot, interrupted = sweep(options, options.kubeconfig)
+    if options.raw:
+        keep_raw(snapshot, options.raw)
+    of = options.of or ("containers" if options.format == "table" else "samples")
+    write(snapshot, options, of=of, with_node=True)
+    rejected = say_rejects(snapshot)
+    failed = say_failures(snapshot)
+    print(totals(snapshot), file=sys.stderr)
+    if interrupted:
+        return 130
+    return 1 if rejected or failed else 0
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """``computelocator demo``."""
+    print(f"Simulating {options.nodes} nodes of {options.pods} pods on loopback addresses ...")
+    with _simulate.simulate(nodes=options.nodes, pods=options.pods) as cluster:
+        print(f"  {cluster.about}, over TLS and gzip\n")
+        sys.stdout.flush()
+        snapshot, interrupted = sweep(options, cluster.kubeconfig)
+    options.format, options.output = "table", None
+    if options.rows is None:
+        options.rows = 20
+    write(snapshot, options, of="containers", with_node=True)
+    failed = say_failures(snapshot)
+    print(f"\n{totals(snapshot)}")
+    if interrupted:
+        return 130
+    return 1 if failed or say_rejects(snapshot) else 0
+
+
+def positive(text: str) -> int:
+    """Read a number above 0."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def add_output(to: argparse.ArgumentParser) -> None:
+    """Add the options of what is written."""
+    to.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    to.add_argument("--output", metavar="FILE", help="write there, not to standard output")
+    to.add_argument("--rows", type=positive, metavar="N", help="rows of a table (20 on a terminal)")
+
+
+def add_reading(to: argparse.ArgumentParser) -> None:
+    """Add the options of how a page is read."""
+    to.add_argument(
+        "--policy",
+        choices=("lenient", "prometheus", "strict"),
+        default="lenient",
+        help="lenient keeps the good lines of a page; the others stop at the first bad one",
+    )
+    to.add_argument("--metric", action="append", metavar="NAME", help="this one; may be repeated")
+    to.add_argument(
+        "--namespace", action="append", metavar="NAME", help="rows of it alone; may be repeated"
+    )
+
+
+def add_scraping(to: argparse.ArgumentParser) -> None:
+    """Add the options of how a cluster is asked."""
+    add_reading(to)
+    to.add_argument("--all-metrics", action="store_true", help="every metric, not the 16")
+    to.add_argument("--node-selector", metavar="LABELS", help="as kubectl get nodes -l")
+    to.add_argument(
+        "--route",
+        choices=("auto", "direct", "api_server"),
+        default="auto",
+        help="the way to the kubelets; auto: direct in a pod, else through the API server",
+    )
+    to.add_argument("--kubelet-tls", choices=("verify", "pin", "insecure"), default="verify")
+    to.add_argument("--kubelet-ca", metavar="FILE", help="PEM certificates that sign kubelets")
+    to.add_argument(
+        "--allow-range", action="append", metavar="CIDR", help="node addresses to allow"
+    )
+    to.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="a node's (10)")
+    to.add_argument("--concurrency", type=positive, default=64, metavar="N", help="nodes at once")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the reader of arguments."""
+    made = argparse.ArgumentParser(
+        prog="computelocator",
+        description="Container metrics of a whole Kubernetes cluster, in columns.",
+    )
+    made.add_argument("--version", action="version", version=f"computelocator {_core.__version__}")
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    demo = verbs.add_parser("demo", help="simulate a cluster, scrape it, show a table")
+    demo.add_argument("--nodes", type=positive, default=20)
+    demo.add_argument("--pods", type=positive, default=110)
+    demo.add_argument("--rows", type=positive, metavar="N", help="rows of the table (20)")
+    add_scraping(demo)
+    demo.set_defaults(run=run_demo)
+
+    scrape = verbs.add_parser("scrape", help="get the metrics of every node of a cluster")
+    scrape.add_argument("--kubeconfig", metavar="FILE", help="default: as kubectl finds it")
+    scrape.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
+    add_scraping(scrape)
+    add_output(scrape)
+    scrape.add_argument(
+        "--of", choices=TABLES, help="which table; default: containers as a table, else samples"
+    )
+    scrape.add_argument("--raw", metavar="DIR", help="keep the pages there as they came")
+    scrape.set_defaults(run=run_scrape)
+
+    one = verbs.add_parser("parse", help="read a page from a file or from standard input")
+    one.add_argument("file", metavar="FILE|-", help="text or gzip")
+    one.add_argument(
+        "--dialect",
+        choices=("auto", "prometheus", "openmetrics"),
+        default="auto",
+        help="auto: openmetrics where the last line is # EOF",
+    )
+    add_reading(one)
+    add_output(one)
+    one.set_defaults(run=run_parse)
+
+    verbs.add_parser("simulate", help="run a simulated cluster (--help says more)", add_help=False)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; give the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["simulate"]:
+        program = _simulate.program()
+        os.execv(program, [program, *given[1:]])
+    options = parser().parse_args(given)
+    try:
+        return int(options.run(options))
+    except ComputeLocatorError as error:
+        complain(f"computelocator: {error}")
+        return 2 if error.code in ("no_configuration", "invalid_argument") else 1
+    except ImportError as error:
+        complain(f"computelocator: {error}")
+        return 2
+    except ValueError as error:
+        complain(f"computelocator: {error}")
+        return 2
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        complain(f"computelocator: {name}{error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        complain("computelocator: interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

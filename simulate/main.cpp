@@ -1,0 +1,145 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+
+// computelocator-simulate: runs a simulated cluster until it is told to stop.
+
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "simulation.hpp"
+
+namespace {
+
+namespace simulate = computelocator::simulate;
+
+constexpr const char* usage =
+    "usage: computelocator simulate [options]\n"
+    "Runs a simulated Kubernetes cluster on loopback addresses: an API server and its kubelets.\n"
+    "  --nodes N              nodes (20)\n"
+    "  --pods N               pods a node (110)\n"
+    "  --seed N               another cluster of the same shape (1)\n"
+    "  --runtime NAME         containerd, crio or docker (containerd)\n"
+    "  --cgroup-v1            cgroup version 1 in place of 2\n"
+    "  --run                  pages go on with time; without it they stand still\n"
+    "  --self-signed          kubelets with certificates of their own, as kubeadm makes them\n"
+    "  --client-certificate   the kubeconfig holds a client certificate in place of a token\n"
+    "  --ignore-name          kubelets that do not know ?name[]=\n"
+    "  --fault NODE=KIND      slow, dead, silent, cut-off, wrong-certificate, forbidden, bad-line,\n"
+    "                         bad-page; NODE counts from 0; may be given again\n"
+    "  --deny RESOURCE        nodes, pods, nodes/proxy or nodes/metrics; may be given again\n"
+    "  --kubeconfig FILE      where to write the kubeconfig; it is removed at the end\n"
+    "  --until-eof            stop when standard input closes, too\n";
+
+volatile sig_atomic_t told_to_stop = 0;
+
+std::size_t number(const std::string& option, const std::string& text, std::size_t least, std::size_t most) {
+  std::size_t value = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || value < least || value > most)
+    throw std::invalid_argument(option + " " + text + ": a number from " + std::to_string(least) + " to " +
+                                std::to_string(most) + " is needed");
+  return value;
+}
+
+struct wanted {
+  simulate::simulation_options simulation;
+  bool until_eof = false;
+  bool help = false;
+};
+
+wanted read_arguments(const std::vector<std::string>& arguments) {
+  wanted made;
+  simulate::simulation_options& to = made.simulation;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string option = arguments[i], inlined;
+    bool has_inlined = false;
+    if (const std::size_t equals = option.find('='); option.rfind("--", 0) == 0 && equals != std::string::npos) {
+      inlined = option.substr(equals + 1);
+      option.resize(equals);
+      has_inlined = true;
+    }
+    const auto value = [&]() -> std::string {
+      if (has_inlined) return inlined;
+      if (++i == arguments.size()) throw std::invalid_argument(option + " needs a value");
+      return arguments[i];
+    };
+    if (option == "--nodes") to.cluster.nodes = number(option, value(), 1, 10'000);
+    else if (option == "--pods") to.cluster.pods = number(option, value(), 1, 500);
+    else if (option == "--seed") to.cluster.seed = number(option, value(), 0, 1'000'000'000);
+    else if (option == "--runtime") {
+      const std::string name = value();
+      if (name == "containerd") to.cluster.runtime = simulate::runtime_style::containerd;
+      else if (name == "crio") to.cluster.runtime = simulate::runtime_style::crio;
+      else if (name == "docker") to.cluster.runtime = simulate::runtime_style::docker;
+      else throw std::invalid_argument("--runtime " + name + ": it is containerd, crio or docker");
+    } else if (option == "--cgroup-v1") to.cluster.cgroup_v1 = true;
+    else if (option == "--run") to.hold = false;
+    else if (option == "--self-signed") to.certificates = simulate::kubelet_certificates::self_signed;
+    else if (option == "--client-certificate") to.client_certificate = true;
+    else if (option == "--ignore-name") to.honours_name = false;
+    else if (option == "--fault") {
+      const std::string text = value();
+      const std::size_t equals = text.find('=');
+      if (equals == std::string::npos) throw std::invalid_argument("--fault " + text + ": NODE=KIND is needed");
+      to.faults[number(option, text.substr(0, equals), 0, 9'999)] = simulate::fault_named(text.substr(equals + 1));
+    } else if (option == "--deny") {
+      const std::string text = value();
+      if (text != "nodes" && text != "pods" && text != "nodes/proxy" && text != "nodes/metrics")
+        throw std::invalid_argument("--deny " + text + ": it is nodes, pods, nodes/proxy or nodes/metrics");
+      to.denied.insert(text);
+    } else if (option == "--kubeconfig") to.kubeconfig = value();
+    else if (option == "--until-eof") made.until_eof = true;
+    else if (option == "--help" || option == "-h") made.help = true;
+    else throw std::invalid_argument("there is no option " + option);
+  }
+  return made;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  wanted what;
+  try {
+    what = read_arguments({values + 1, values + count});
+  } catch (const std::exception& wrong) {
+    std::fprintf(stderr, "computelocator simulate: %s\n%s", wrong.what(), usage);
+    return 2;
+  }
+  if (what.help) {
+    std::fputs(usage, stdout);
+    return 0;
+  }
+  try {
+    if (what.simulation.kubeconfig.empty()) {
+      const char* const folder = std::getenv("TMPDIR");
+      what.simulation.kubeconfig = std::string(folder != nullptr ? folder : "/tmp") + "/computelocator-simulated-" +
+                                   std::to_string(::getpid()) + ".kubeconfig";
+    }
+    struct sigaction action {};
+    action.sa_handler = [](int) { told_to_stop = 1; };
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    const simulate::simulation running(what.simulation);
+    std::printf("%zu nodes of %zu pods at %s\nexport KUBECONFIG=%s\n", what.simulation.cluster.nodes,
+                what.simulation.cluster.pods, running.api_url().c_str(), what.simulation.kubeconfig.c_str());
+    std::fflush(stdout);
+    while (!told_to_stop) {
+      pollfd input{what.until_eof ? 0 : -1, POLLIN, 0};
+      const int ready = ::poll(&input, 1, 200);
+      char sink[256];
+      if (ready > 0 && ::read(0, sink, sizeof sink) <= 0) break;
+    }
+  } catch (const std::exception& wrong) {
+    std::fprintf(stderr, "computelocator simulate: %s\n", wrong.what());
+    return 1;
+  }
+  return 0;
+}

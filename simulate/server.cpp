@@ -1,0 +1,286 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#include "server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <cstdio>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+namespace computelocator::simulate {
+
+namespace asio = boost::asio;
+namespace ssl = boost::asio::ssl;
+namespace http = boost::beast::http;
+using tcp = asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+std::string decoded(std::string_view text) {
+  std::string out;
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && std::isxdigit(static_cast<unsigned char>(text[i + 1])) &&
+        std::isxdigit(static_cast<unsigned char>(text[i + 2]))) {
+      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i] == '+' ? ' ' : text[i];
+    }
+  }
+  return out;
+}
+
+request read_request(const http::request<http::empty_body>& from) {
+  request made;
+  const std::string_view target(from.target().data(), from.target().size());
+  const std::size_t mark = target.find('?');
+  made.path = decoded(target.substr(0, mark));
+  std::string_view query = mark == std::string_view::npos ? "" : target.substr(mark + 1);
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    made.query.emplace_back(decoded(pair.substr(0, equals)),
+                            decoded(pair.substr(std::min(equals + 1, pair.size()))));
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  made.accept = std::string(from[http::field::accept]);
+  made.takes_gzip = from[http::field::accept_encoding].find("gzip") != boost::beast::string_view::npos;
+  made.authorization = std::string(from[http::field::authorization]);
+  return made;
+}
+
+const char* reason(int status) {
+  switch (status) {
+    case 200: return "OK";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 410: return "Gone";
+    case 422: return "Unprocessable Entity";
+    case 503: return "Service Unavailable";
+    default: return "Status";
+  }
+}
+
+}  // namespace
+
+std::string request::query_value(const std::string& name) const {
+  for (const auto& [key, value] : query)
+    if (key == name) return value;
+  return {};
+}
+
+reply reply::text(int status, std::string type, std::string body) {
+  reply made;
+  made.status = status;
+  made.content_type = std::move(type);
+  made.body = std::make_shared<const std::string>(std::move(body));
+  return made;
+}
+
+struct servers::state {
+  struct listener {
+    tcp::acceptor acceptor;
+    std::optional<ssl::context> context;
+    handler answer;
+  };
+
+  asio::io_context io;
+  asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(io);
+  std::vector<std::shared_ptr<listener>> listeners;
+  std::vector<std::thread> threads;
+
+  asio::awaitable<void> accept(std::shared_ptr<listener> of);
+  template <class Stream>
+  asio::awaitable<void> serve(Stream& stream, tcp::socket& socket, const handler& answer, bool verified);
+  asio::awaitable<void> greet(std::shared_ptr<listener> of, tcp::socket socket);
+};
+
+asio::awaitable<void> servers::state::accept(std::shared_ptr<listener> of) {
+  for (;;) {
+    error_code ec;
+    tcp::socket socket(asio::make_strand(io));
+    co_await of->acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
+    if (ec == asio::error::operation_aborted) co_return;
+    if (ec) {
+      asio::steady_timer pause(io, std::chrono::milliseconds(20));
+      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+      continue;
+    }
+    socket.set_option(tcp::no_delay(true), ec);
+    const auto executor = socket.get_executor();
+    asio::co_spawn(executor, greet(of, std::move(socket)), asio::detached);
+  }
+}
+
+asio::awaitable<void> servers::state::greet(std::shared_ptr<listener> of, tcp::socket socket) {
+  if (!of->context) {
+    co_await serve(socket, socket, of->answer, false);
+    co_return;
+  }
+  ssl::stream<tcp::socket> stream(std::move(socket), *of->context);
+  error_code ec;
+  co_await stream.async_handshake(ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, ec));
+  if (ec) {
+    ERR_clear_error();
+    co_return;
+  }
+  X509* const peer = SSL_get1_peer_certificate(stream.native_handle());
+  const bool verified = peer != nullptr && SSL_get_verify_result(stream.native_handle()) == X509_V_OK;
+  if (peer != nullptr) X509_free(peer);
+  co_await serve(stream, stream.next_layer(), of->answer, verified);
+  ERR_clear_error();
+}
+
+template <class Stream>
+asio::awaitable<void> servers::state::serve(Stream& stream, tcp::socket& socket, const handler& answer,
+                                            bool verified) {
+  boost::beast::flat_buffer buffer(std::size_t{64} << 10);
+  error_code ec;
+  asio::steady_timer timer(socket.get_executor());
+  const auto write = [&](std::string_view text) {
+    return asio::async_write(stream, asio::buffer(text.data(), text.size()),
+                             asio::redirect_error(asio::use_awaitable, ec));
+  };
+  for (;;) {
+    http::request_parser<http::empty_body> parser;
+    co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
+    if (ec) co_return;
+    request asked = read_request(parser.get());
+    asked.certificate_verified = verified;
+    const bool keep = parser.get().keep_alive();
+    reply made = parser.get().method() == http::verb::get
+                     ? answer(asked)
+                     : reply::text(405, "text/plain", "only GET\n");
+    if (made.silent) made.delay = std::chrono::hours(1);
+    if (made.delay.count() > 0) {
+      timer.expires_after(made.delay);
+      co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+      if (ec) co_return;
+    }
+    std::string head = "HTTP/1.1 " + std::to_string(made.status) + " " + reason(made.status) +
+                       "\r\nContent-Type: " + made.content_type + "\r\n";
+    for (const auto& [name, value] : made.headers) head += name + ": " + value + "\r\n";
+    if (made.gzipped) head += "Content-Encoding: gzip\r\n";
+    if (made.watch) {
+      co_await write(head + "Transfer-Encoding: chunked\r\n\r\n");
+      const auto over = std::chrono::steady_clock::now() + made.watch->lasts;
+      const auto send = [&](const std::string& line) {
+        char size[20];
+        std::snprintf(size, sizeof size, "%zx\r\n", line.size() + 1);
+        return std::string(size) + line + "\n\r\n";
+      };
+      for (const std::string& line : made.watch->first) {
+        if (ec) co_return;
+        co_await write(send(line));
+      }
+      while (!ec && std::chrono::steady_clock::now() < over) {
+        timer.expires_after(std::min<std::chrono::steady_clock::duration>(
+            made.watch->every, over - std::chrono::steady_clock::now()));
+        co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+        if (ec) co_return;
+        if (!made.watch->heartbeat.empty()) co_await write(send(made.watch->heartbeat));
+      }
+      if (ec) co_return;
+      co_await write("0\r\n\r\n");
+      if (ec || !keep) co_return;
+      continue;
+    }
+    const std::string_view body = *made.body;
+    const std::size_t end = std::min(made.cut_after.value_or(body.size()), body.size());
+    if (!made.chunked) {
+      co_await write(head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+      if (!ec) co_await write(body.substr(0, end));
+    } else {
+      co_await write(head + "Transfer-Encoding: chunked\r\n\r\n");
+      constexpr std::size_t step = std::size_t{32} << 10;
+      for (std::size_t at = 0; at < end && !ec; at += step) {
+        const std::string_view piece = body.substr(at, std::min(step, end - at));
+        char size[20];
+        const int digits = std::snprintf(size, sizeof size, "%zx\r\n", piece.size());
+        const std::array<asio::const_buffer, 3> parts{
+            asio::buffer(size, static_cast<std::size_t>(digits)), asio::buffer(piece.data(), piece.size()),
+            asio::buffer("\r\n", 2)};
+        co_await asio::async_write(stream, parts, asio::redirect_error(asio::use_awaitable, ec));
+      }
+      if (!ec && end == body.size()) co_await write("0\r\n\r\n");
+    }
+    if (ec || !keep || made.cut_after) {
+      error_code ignored;
+      socket.shutdown(tcp::socket::shutdown_both, ignored);
+      co_return;
+    }
+  }
+}
+
+servers::servers(std::size_t threads) : state_(std::make_unique<state>()) {
+  for (std::size_t i = 0; i < std::max<std::size_t>(1, threads); ++i)
+    state_->threads.emplace_back([this] { state_->io.run(); });
+}
+
+servers::~servers() {
+  state_->io.stop();
+  for (std::thread& each : state_->threads) each.join();
+}
+
+std::uint16_t servers::listen(const listener_options& options, handler answer) {
+  error_code ec;
+  const auto address = asio::ip::make_address(options.address, ec);
+  if (ec || !address.is_loopback()) throw std::runtime_error("a simulated server listens on loopback alone");
+  auto made = std::make_shared<state::listener>(
+      state::listener{tcp::acceptor(state_->io), std::nullopt, std::move(answer)});
+  if (options.tls) {
+    ssl::context& context = made->context.emplace(ssl::context::tls_server);
+    SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
+    context.use_certificate_chain(asio::buffer(options.tls->certificate));
+    context.use_private_key(asio::buffer(options.tls->key), ssl::context::pem);
+    if (!options.client_authority.empty()) {
+      context.add_certificate_authority(asio::buffer(options.client_authority));
+      context.set_verify_mode(ssl::verify_peer);
+    }
+    SSL_CTX_set_session_id_context(context.native_handle(),
+                                   reinterpret_cast<const unsigned char*>("simulate"), 8);
+  }
+  const tcp::endpoint at(address, options.port);
+  made->acceptor.open(at.protocol(), ec);
+  if (!ec) made->acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+  if (!ec) made->acceptor.bind(at, ec);
+  if (!ec) made->acceptor.listen(asio::socket_base::max_listen_connections, ec);
+  if (ec)
+    throw std::runtime_error("cannot listen on " + options.address + ":" + std::to_string(options.port) + ": " +
+                             ec.message());
+  const std::uint16_t port = made->acceptor.local_endpoint().port();
+  state_->listeners.push_back(made);
+  asio::co_spawn(state_->io, state_->accept(made), asio::detached);
+  return port;
+}
+
+void servers::post(std::function<void()> work) { asio::post(state_->io, std::move(work)); }
+
+}  // namespace computelocator::simulate

@@ -1,0 +1,252 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#include "simulation.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "api.hpp"
+#include "certificates.hpp"
+#include "page_store.hpp"
+#include "server.hpp"
+
+namespace computelocator::simulate {
+
+namespace {
+
+constexpr const char* page_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+std::string base64(const std::string& text) {
+  std::string out(4 * ((text.size() + 2) / 3), '\0');
+  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                  reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  return out;
+}
+
+std::string random_token() {
+  unsigned char bytes[24];
+  if (RAND_bytes(bytes, sizeof bytes) != 1) throw std::runtime_error("no random numbers");
+  constexpr char hex[] = "0123456789abcdef";
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    text += hex[byte >> 4];
+    text += hex[byte & 15u];
+  }
+  return text;
+}
+
+/// A loopback address for each node: 127.1.0.1, 127.1.0.2, ...
+std::string address_of(std::size_t node) {
+  return "127.1." + std::to_string(node / 250) + "." + std::to_string(node % 250 + 1);
+}
+
+void write_private(const std::string& path, const std::string& text) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0 || ::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    const int why = errno;
+    if (file >= 0) ::close(file);
+    throw std::runtime_error("cannot write " + path + ": " + std::strerror(why));
+  }
+  ::close(file);
+}
+
+}  // namespace
+
+fault fault_named(const std::string& name) {
+  const std::pair<const char*, fault> all[] = {
+      {"slow", fault::slow}, {"dead", fault::dead}, {"silent", fault::silent},
+      {"cut-off", fault::cut_off}, {"wrong-certificate", fault::wrong_certificate},
+      {"forbidden", fault::forbidden}, {"bad-line", fault::bad_line}, {"bad-page", fault::bad_page}};
+  std::string words;
+  for (const auto& [word, kind] : all) {
+    if (name == word) return kind;
+    words += words.empty() ? word : std::string(", ") + word;
+  }
+  throw std::runtime_error("there is no fault \"" + name + "\"; there are " + words);
+}
+
+struct simulation::state {
+  simulation_options options;
+  cluster world;
+  page_store pages{world};
+  authority ca{"simulated-cluster"};
+  authority stranger{"somebody-else"};
+  std::string token = random_token();
+  identity client;
+  std::vector<std::uint16_t> ports;
+  std::uint16_t api_port = 0;
+  std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
+  std::atomic<std::uint64_t> api_requests{0}, kubelet_requests{0}, kubelet_tokens{0};
+  std::unique_ptr<api> answers;
+  std::unique_ptr<servers> sockets;  // last: its threads use all of the above
+
+  explicit state(simulation_options given) : options(std::move(given)), world(options.cluster) {}
+
+  fault fault_of(std::size_t node) const {
+    const auto found = options.faults.find(node);
+    return found == options.faults.end() ? fault::none : found->second;
+  }
+
+  std::int64_t step() const {
+    if (options.hold) return 0;
+    return (std::chrono::steady_clock::now() - begun) / options.cluster.step;
+  }
+
+  /// What the kubelet of `node` answers to somebody who is permitted.
+  reply page(std::size_t node, const request& asked) {
+    if (asked.path == "/healthz") return reply::text(200, "text/plain", "ok");
+    if (asked.path != "/metrics/cadvisor") return reply::text(404, "text/plain", "404 page not found\n");
+    const fault wrong = fault_of(node);
+    if (wrong == fault::forbidden || options.denied.count("nodes/metrics"))
+      return reply::text(403, "text/plain",
+                         "Forbidden (user=demo, verb=get, resource=nodes, subresource(s)=[metrics])\n");
+    if (wrong == fault::bad_page)
+      return reply::text(200, "text/html", "<html><body>please log in</body></html>\n");
+    std::vector<std::string> names;
+    if (options.honours_name)
+      for (const auto& [key, value] : asked.query)
+        if (key == "name[]") names.push_back(value);
+    const stored_page stored = pages.get(node, step(), names);
+    reply made;
+    made.content_type = page_type;
+    made.chunked = true;
+    made.gzipped = options.gzip && asked.takes_gzip;
+    made.body = made.gzipped ? stored.gzip : stored.plain;
+    if (wrong == fault::bad_line) {
+      std::string damaged = *stored.plain + "container_cpu_usage_seconds_total{container=\"damaged} 1\n";
+      made.body = std::make_shared<const std::string>(made.gzipped ? gzip_of(damaged) : std::move(damaged));
+    }
+    if (wrong == fault::slow) made.delay = options.slow_for;
+    if (wrong == fault::silent) made.silent = true;
+    if (wrong == fault::cut_off) made.cut_after = made.body->size() / 2;
+    return made;
+  }
+
+  reply kubelet(std::size_t node, const request& asked) {
+    ++kubelet_requests;
+    if (!asked.authorization.empty()) ++kubelet_tokens;
+    if (asked.authorization != "Bearer " + token && !asked.certificate_verified)
+      return reply::text(401, "text/plain", "Unauthorized");
+    return page(node, asked);
+  }
+
+  reply proxied(std::size_t node, const request& asked) {
+    if (fault_of(node) == fault::dead)
+      return reply::text(503, "application/json",
+                         R"({"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"error trying to reach service: dial tcp )" +
+                             address_of(node) + R"(: connect: connection refused","reason":"ServiceUnavailable","code":503})");
+    return page(node, asked);
+  }
+
+  void start_kubelet(std::size_t node) {
+    const sim_node& of = world.nodes()[node];
+    certificate_request what;
+    what.common_name = "system:node:" + of.name;
+    what.organization = "system:nodes";
+    what.address = address_of(node);
+    what.dns_name = of.name;
+    listener_options at;
+    at.address = address_of(node);
+    at.client_authority = ca.certificate();
+    if (fault_of(node) == fault::wrong_certificate) at.tls = stranger.issue(what);
+    else if (options.certificates == kubelet_certificates::self_signed) at.tls = authority::self_signed(what);
+    else at.tls = ca.issue(what);
+    ports[node] = sockets->listen(at, [this, node](const request& asked) { return kubelet(node, asked); });
+  }
+};
+
+simulation::simulation(simulation_options options) : state_(std::make_unique<state>(std::move(options))) {
+  state& of = *state_;
+  const std::size_t nodes = of.world.nodes().size();
+  of.ports.resize(nodes);
+  of.sockets = std::make_unique<servers>(of.options.threads);
+  for (std::size_t i = 0; i < nodes; ++i) {
+    if (of.fault_of(i) != fault::dead) {
+      of.start_kubelet(i);
+    } else {
+      // A port that was free a moment ago and on which nothing listens.
+      servers probe(1);
+      of.ports[i] = probe.listen({address_of(i), 0, std::nullopt, {}}, [](const request&) { return reply(); });
+    }
+  }
+  api_options answers;
+  answers.token = of.token;
+  answers.denied = of.options.denied;
+  answers.kubelet = [&of](std::size_t node) { return std::pair(address_of(node), of.ports[node]); };
+  answers.proxied = [&of](std::size_t node, const request& asked) { return of.proxied(node, asked); };
+  of.answers = std::make_unique<api>(of.world, std::move(answers));
+
+  certificate_request client;
+  client.common_name = "demo";
+  client.organization = "viewers";
+  client.for_client = true;
+  of.client = of.ca.issue(client);
+
+  certificate_request server;
+  server.common_name = "kube-apiserver";
+  server.address = "127.0.0.1";
+  server.dns_name = "localhost";
+  listener_options at;
+  at.tls = of.ca.issue(server);
+  at.client_authority = of.ca.certificate();
+  of.api_port = of.sockets->listen(at, [&of](const request& asked) {
+    ++of.api_requests;
+    return (*of.answers)(asked);
+  });
+  if (!of.options.kubeconfig.empty()) write_private(of.options.kubeconfig, kubeconfig_text());
+}
+
+simulation::~simulation() {
+  state_->sockets.reset();
+  if (!state_->options.kubeconfig.empty()) ::unlink(state_->options.kubeconfig.c_str());
+}
+
+std::string simulation::api_url() const { return "https://127.0.0.1:" + std::to_string(state_->api_port); }
+std::string simulation::token() const { return state_->token; }
+std::string simulation::authority_pem() const { return state_->ca.certificate(); }
+const cluster& simulation::world() const noexcept { return state_->world; }
+std::string simulation::kubelet_address(std::size_t node) const { return address_of(node); }
+std::uint16_t simulation::kubelet_port(std::size_t node) const { return state_->ports[node]; }
+simulation_counts simulation::counts() const noexcept {
+  return {state_->api_requests, state_->kubelet_requests, state_->kubelet_tokens};
+}
+
+std::string simulation::kubeconfig_text() const {
+  const state& of = *state_;
+  std::string user = of.options.client_certificate
+                         ? "    client-certificate-data: " + base64(of.client.certificate) +
+                               "\n    client-key-data: " + base64(of.client.key) + "\n"
+                         : "    token: " + of.token + "\n";
+  return "apiVersion: v1\nkind: Config\ncurrent-context: simulated\n"
+         "clusters:\n- name: simulated\n  cluster:\n    server: " + api_url() +
+         "\n    certificate-authority-data: " + base64(of.ca.certificate()) +
+         "\nusers:\n- name: demo\n  user:\n" + user +
+         "contexts:\n- name: simulated\n  context:\n    cluster: simulated\n    user: demo\n";
+}
+
+void simulation::prepare(const std::vector<std::string>& names) {
+  const std::size_t nodes = state_->world.nodes().size();
+  std::atomic<std::size_t> next{0};
+  std::vector<std::thread> makers;
+  for (std::size_t i = 0; i < state_->options.threads; ++i)
+    makers.emplace_back([&] {
+      for (std::size_t node = next++; node < nodes; node = next++)
+        (void)state_->pages.get(node, state_->step(), names);
+    });
+  for (std::thread& each : makers) each.join();
+}
+
+}  // namespace computelocator::simulate

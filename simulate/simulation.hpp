@@ -1,0 +1,79 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster.hpp"
+
+namespace computelocator::simulate {
+
+enum class fault : std::uint8_t {
+  none,
+  slow,               ///< answers after `slow_for`
+  dead,               ///< nothing listens on its port
+  silent,             ///< takes the connection and never answers
+  cut_off,            ///< ends the connection in the middle of the body
+  wrong_certificate,  ///< of an authority that nobody trusts
+  forbidden,          ///< 403
+  bad_line,           ///< one line of the page is damaged
+  bad_page            ///< HTML in place of a page
+};
+
+/// "slow", "dead", "silent", "cut-off", "wrong-certificate", "forbidden", "bad-line", "bad-page".
+fault fault_named(const std::string& name);
+
+enum class kubelet_certificates : std::uint8_t { of_the_authority, self_signed };
+
+struct simulation_options {
+  cluster_options cluster;
+  bool hold = true;                      ///< pages stand still; else a step each `cluster.step`
+  kubelet_certificates certificates = kubelet_certificates::of_the_authority;
+  bool client_certificate = false;       ///< the kubeconfig holds a client certificate, not a token
+  bool honours_name = true;              ///< ?name[]= filters the page, as new kubelets do
+  bool gzip = true;
+  std::map<std::size_t, fault> faults;   ///< by index of the node
+  std::chrono::milliseconds slow_for{3000};
+  std::set<std::string> denied;          ///< "nodes", "pods", "nodes/proxy", "nodes/metrics"
+  std::string kubeconfig;                ///< file to write; empty: none
+  std::size_t threads = 2;
+};
+
+/// What was asked of the simulated servers, for tests.
+struct simulation_counts {
+  std::uint64_t api_requests = 0, kubelet_requests = 0, tokens_seen_by_kubelets = 0;
+};
+
+/// An API server and a kubelet for each node, listening on loopback from construction to
+/// destruction. Throws std::runtime_error where a socket or file cannot be had.
+class simulation {
+ public:
+  explicit simulation(simulation_options options);
+  ~simulation();
+  simulation(const simulation&) = delete;
+  simulation& operator=(const simulation&) = delete;
+
+  std::string api_url() const;
+  std::string kubeconfig_text() const;
+  std::string token() const;
+  std::string authority_pem() const;
+  const cluster& world() const noexcept;
+  std::string kubelet_address(std::size_t node) const;
+  std::uint16_t kubelet_port(std::size_t node) const;
+  simulation_counts counts() const noexcept;
+  /// Makes and compresses the pages of all nodes now, so that no request waits for it.
+  /// `names` are families as name[] asks for them; empty: all.
+  void prepare(const std::vector<std::string>& names = {});
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace computelocator::simulate
