@@ -56,7 +56,7 @@ usage leaf_usage(std::uint64_t seed, std::uint64_t millicores, std::uint64_t mem
   made.rss = (made.memory - made.cache - made.kernel) & ~std::uint64_t{4095};
   made.peak = made.memory + (mixed(seed, 11) % (memory / 8 + 1) & ~std::uint64_t{4095});
   if (cgroup_v1) made.failcnt = mixed(seed, 12) % 5 == 0 ? grown(mixed(seed, 13), 40, 3, step) : 0;
-  made.faults = grown(mixed(seed, 14), 900 * age_steps / 10 + made.memory / 4096, 40 + mixed(seed, 15) % 900, step);
+  made.faults = grown(mixed(seed, 14), 90 * age_steps + memory / 4096, 40 + mixed(seed, 15) % 900, step);
   made.major_faults = mixed(seed, 16) % 4 == 0 ? 1 + mixed(seed, 17) % 300 : 0;
   if (does_io) {
     made.writes = grown(mixed(seed, 18), 20 + age_steps / 3, 1 + mixed(seed, 19) % 6, step);

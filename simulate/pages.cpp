@@ -24,9 +24,7 @@ void append_number(std::string& to, double value) {
   int exponent = 0;
   const std::size_t sign = all[mark + 1] == '+' ? 2 : 1;
   std::from_chars(text + mark + sign, end, exponent);
-  const bool scientific = exponent < -4 || exponent >= 21 ||
-                          // Shortest 'g' of Go: six digits decide, more where the digits are there.
-                          exponent >= std::max<int>(6, 0);
+  const bool scientific = exponent < -4 || exponent >= 6;
   if (scientific) {
     to += all;
     return;

@@ -137,8 +137,15 @@ struct route_options {
   std::vector<std::string> allowed_ranges; ///< "127.0.0.0/8": refused addresses that may be used
   tls_mode tls = tls_mode::verify;         ///< kubelets' certificates; direct only
   std::string ca_pem;                      ///< for kubelets; empty: the cluster's CA
+  /// kubelet_access() of an earlier call, so that connections made with it are found again;
+  /// null: made anew.
+  std::shared_ptr<const computelocator::access> access;
   std::map<std::string, std::string> pins; ///< node UID to pin; with tls_mode::pin, others: first use
 };
+
+/// The cluster's credentials under the TLS rule for kubelets. The API server's own server name
+/// (tls-server-name) is not theirs.
+std::shared_ptr<const access> kubelet_access(const cluster_config& cluster, const route_options& options);
 
 /// Where to scrape `of`. An error is that node's alone.
 result<target> kubelet_target(const node& of, const cluster_config& cluster,

@@ -39,6 +39,7 @@ struct collector::state {
   collect_options options;
   cluster_config cluster;
   std::string kubelet_ca;
+  std::shared_ptr<const access> kubelets;  // the same in each sweep: connections are kept by it
   http_client client;
   scraper pages;
   std::map<std::string, label_cache> caches;  // by node UID
@@ -239,6 +240,8 @@ result<snapshot> collector::state::sweep() {
   way.allowed_ranges = options.allowed_ranges;
   way.tls = options.kubelet_tls;
   way.ca_pem = kubelet_ca;
+  if (!kubelets) kubelets = kubelet_access(cluster, way);
+  way.access = kubelets;
   const std::vector<node_target> found = kubelet_targets(made.inventory.nodes, cluster, way);
 
   const std::size_t total = found.size();

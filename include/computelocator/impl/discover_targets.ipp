@@ -168,21 +168,6 @@ inline result<target> target_of(const node& of, const cluster_config& cluster, c
   return made;
 }
 
-/// The cluster's credentials under the TLS rule for kubelets. The API server's own server name
-/// (tls-server-name) is not theirs.
-inline access kubelet_access(const cluster_config& cluster, const route_options& options) {
-  access made = *cluster.access;
-  made.tls = {};
-  made.tls.mode = options.tls;
-  if (!options.ca_pem.empty()) {
-    made.tls.ca_pem = options.ca_pem;
-  } else {
-    made.tls.ca_pem = cluster.access->tls.ca_pem;
-    made.tls.ca_file = cluster.access->tls.ca_file;
-  }
-  return made;
-}
-
 inline std::shared_ptr<const access> pinned(const access& all, const node& of, const route_options& options) {
   const auto pin = options.pins.find(of.uid);
   if (options.tls != tls_mode::pin || pin == options.pins.end()) return nullptr;
@@ -193,17 +178,30 @@ inline std::shared_ptr<const access> pinned(const access& all, const node& of, c
 
 }  // namespace detail::discover_
 
+std::shared_ptr<const access> kubelet_access(const cluster_config& cluster, const route_options& options) {
+  access made = *cluster.access;
+  made.tls = {};
+  made.tls.mode = options.tls;
+  if (!options.ca_pem.empty()) {
+    made.tls.ca_pem = options.ca_pem;
+  } else {
+    made.tls.ca_pem = cluster.access->tls.ca_pem;
+    made.tls.ca_file = cluster.access->tls.ca_file;
+  }
+  return std::make_shared<const access>(std::move(made));
+}
+
 result<target> kubelet_target(const node& of, const cluster_config& cluster, const route_options& options) {
   using namespace detail::discover_;
-  const access all = kubelet_access(cluster, options);
-  auto own = pinned(all, of, options);
-  return target_of(of, cluster, options, own ? own : std::make_shared<const access>(all));
+  auto shared = options.access ? options.access : kubelet_access(cluster, options);
+  auto own = pinned(*shared, of, options);
+  return target_of(of, cluster, options, own ? std::move(own) : std::move(shared));
 }
 
 std::vector<node_target> kubelet_targets(std::span<const node> nodes, const cluster_config& cluster,
                                          const route_options& options) {
   using namespace detail::discover_;
-  const auto shared = std::make_shared<const access>(kubelet_access(cluster, options));
+  const auto shared = options.access ? options.access : kubelet_access(cluster, options);
   std::vector<node_target> made;
   made.reserve(nodes.size());
   for (const node& each : nodes) {

@@ -374,7 +374,7 @@ boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
     if (!ec) continue;
     if (reader.done()) break;
     if (ec == asio::error::eof || ec == ssl::error::stream_truncated) {
-      reader.end();
+      reader.end({buffer.data(), filled});
     } else if (link.encrypted && ec.category() == asio::error::get_ssl_category()) {
       // TLS 1.3: a refused client certificate shows at the first read.
       static const tls_settings none;

@@ -127,7 +127,8 @@ class response_reader {
   const std::optional<error>& failure() const noexcept { return failure_; }
   /// The connection can carry another request.
   bool reusable() const noexcept { return reusable_; }
-  std::uint64_t bytes() const noexcept { return bytes_; }
+  /// Bytes of the answer that have come, judged or not.
+  std::uint64_t bytes() const noexcept { return bytes_ + pending_; }
   bool header_done() const noexcept { return parser_->is_header_done(); }
   message_parser& message() noexcept { return *parser_; }
 
@@ -169,24 +170,39 @@ class response_reader {
       }
       if (ec == beast_http::error::need_more) break;
     }
-    if (!done_ && data.size() - taken > limits_.max_header_bytes + limits_.max_framing_excess)
+    const std::string_view rest = data.substr(taken);
+    pending_ = rest.size();
+    if (!done_ && !parser_->is_header_done() && started_at_ == bytes_ && !begins_as_http(rest))
+      fail(errc::http_malformed, "the answer is not HTTP/1.1");
+    if (!done_ && rest.size() > limits_.max_header_bytes + limits_.max_framing_excess)
       fail(errc::too_large, "a header or chunk line beyond the limit");
     return taken;
   }
 
-  /// The peer ended the connection in order.
-  void end() {
+  /// The peer ended the connection in order. `rest` is what feed() left.
+  void end(std::string_view rest) {
     if (done_) return;
-    fail(errc::truncated, bytes_ == 0 && interim_ == 0
-                              ? "the connection was closed before an answer"
-                              : "the answer was cut off after " + std::to_string(bytes_) + " bytes");
-    if (bytes_ == 0) failure_->code = errc::connection_lost;
+    if (bytes_ == 0 && rest.empty())
+      return fail(errc::connection_lost, "the connection was closed before an answer");
+    if (!parser_->is_header_done() && started_at_ == bytes_) {
+      // Beast waits for the end of a header before it judges one that came in pieces.
+      message_parser again(limits_);
+      boost::beast::error_code ec;
+      again.put(boost::asio::const_buffer(rest.data(), rest.size()), ec);
+      if (ec && ec != beast_http::error::need_more) return fail(ec);
+    }
+    fail(errc::truncated,
+         "the answer was cut off after " + std::to_string(bytes_ + rest.size()) + " bytes");
   }
 
  private:
   void begin() {
     parser_.emplace(limits_);
     started_at_ = bytes_;
+  }
+  static bool begins_as_http(std::string_view text) {
+    constexpr std::string_view start = "HTTP/1.";
+    return text.substr(0, start.size()) == start.substr(0, text.size());
   }
   bool excess() const {
     if (!parser_->is_header_done() || !parser_->chunked()) return false;
@@ -211,14 +227,13 @@ class response_reader {
     if (ec == beast_http::error::header_limit || ec == beast_http::error::buffer_overflow)
       return fail(errc::too_large, "a header of more than " +
                                        std::to_string(limits_.max_header_bytes) + " bytes");
-    if (bytes_ == 0 && ec == beast_http::error::bad_version)
-      return fail(errc::http_malformed, "the answer is not HTTP/1.1");
     fail(errc::http_malformed, "the answer is not well-formed HTTP: " + ec.message());
   }
 
   http_limits limits_;
   std::optional<message_parser> parser_;
   std::optional<error> failure_;
+  std::size_t pending_ = 0;
   std::uint64_t bytes_ = 0, started_at_ = 0;
   int interim_ = 0;
   bool done_ = false, reusable_ = false;
