@@ -5,9 +5,10 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup test check check-rest sanitize lint clean
+.PHONY: help setup demo test check check-rest sanitize lint clean
 
 help:
+	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
 	@echo 'make check    the tests, then sanitizers and lint'
 	@echo 'make setup    install what is needed, nothing more'
@@ -20,6 +21,11 @@ setup:
 	@echo '== python: building the package into .venv'
 	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
 	@touch $@
+
+demo: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@.venv/bin/computelocator demo
 
 test: setup
 	@mkdir -p build

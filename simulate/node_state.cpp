@@ -133,7 +133,7 @@ void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t 
     whole.pod = pod.name;
     whole.seed = pod.seed;
     whole.started_ms = options.base_ms;
-    bool all_limited = true;
+    bool cpu_limited = true, memory_limited = true;
 
     auto& interfaces = pod_interfaces_.emplace_back();
     if (!pod.host_network) interfaces.push_back({"eth0", mixed(pod.seed, 501), 90'000});
@@ -190,7 +190,8 @@ void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t 
       whole.shares += made.shares;
       whole.does_io = whole.does_io || made.does_io;
       whole.started_ms = std::min(whole.started_ms, made.started_ms - 3'000);
-      all_limited = all_limited && made.quota_us != 0;
+      cpu_limited = cpu_limited && made.quota_us != 0;
+      memory_limited = memory_limited && made.memory_limit != 0;
       if (!each.dead_id.empty()) {
         cgroup dead = made;
         dead.dead = true;
@@ -203,7 +204,9 @@ void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t 
       }
       cgroups_.push_back(std::move(made));
     }
-    if (!all_limited) whole.quota_us = whole.memory_limit = 0;
+    // As the kubelet sets them: a pod has a limit where all of its containers have.
+    if (!cpu_limited) whole.quota_us = 0;
+    if (!memory_limited) whole.memory_limit = 0;
     if (whole.quota_us != 0) {
       // The pod's own cgroup counts its own periods.
       const std::uint64_t age = static_cast<std::uint64_t>((options.base_ms - whole.started_ms) / 10'000);

@@ -25,12 +25,11 @@ def cells(table: Table, name: str) -> list[Cell]:
     made: list[Cell]
     if kind == "category":
         texts: list[str | None] = [*dictionary, None]
-        codes: list[int] = memoryview(values).tolist()
-        made = [texts[code] for code in codes]
+        made = [texts[int(code)] for code in memoryview(values)]
     elif kind == "text":
         made = list(values)
     else:
-        made = memoryview(values).tolist()
+        made = [*memoryview(values).tolist()]
     if valid is not None:
         made = [
             cell if there else None
@@ -82,7 +81,9 @@ def brief(value: Cell, unit: str) -> str:
         return f"{size:.1f}Pi"
     if isinstance(value, int):
         return str(value)
-    return str(int(value)) if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def heading(name: str) -> list[str]:
@@ -98,7 +99,13 @@ def heading(name: str) -> list[str]:
 
 
 def write_table(
-    table: Table, out: IO[str], *, rows: int | None, width: int | None, keys: int = 0
+    table: Table,
+    out: IO[str],
+    *,
+    rows: int | None,
+    width: int | None,
+    keys: int = 0,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Write columns of text; what is wider than `width` goes into blocks below one another.
 
@@ -106,10 +113,12 @@ def write_table(
     ----------
     keys : int
         So many columns on the left are repeated in each block.
+    names : sequence of str, optional
+        These columns alone.
     """
     shown = table.rows if rows is None else min(rows, table.rows)
     columns: list[tuple[list[str], list[str], bool]] = []
-    for name in table.names:
+    for name in table.names if names is None else names:
         kind, _, _, _, about = table.column(name)
         unit = about.get("unit", "")
         left = kind in ("category", "text", "timestamp_ms", "boolean")

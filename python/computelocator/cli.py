@@ -26,6 +26,8 @@ from computelocator._verbs import Collector, parse
 
 FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
 KEYS = {"samples": 0, "containers": 4, "pods": 3, "nodes": 1, "outcomes": 1}
+# The rest of these tables (requests, limits, owners) is there in the other formats.
+METRIC_TABLES = ("containers", "pods", "nodes")
 
 
 def complain(message: str) -> None:
@@ -71,7 +73,19 @@ def write(snapshot: Snapshot, options: argparse.Namespace, *, of: str, with_node
             terminal = options.output is None and sys.stdout.isatty()
             width = shutil.get_terminal_size().columns if terminal else None
             rows = options.rows if options.rows is not None else (20 if terminal else None)
-            _write.write_table(table, out, rows=rows, width=width, keys=KEYS.get(of, 1))  # type: ignore[arg-type]
+            keys = KEYS.get(of, 1)
+            shown = None
+            if of in METRIC_TABLES:
+                metrics = [name for name in table.names if name.startswith("container_")]
+                shown = [*table.names[:keys], *metrics]
+            _write.write_table(
+                table,
+                out,  # type: ignore[arg-type]
+                rows=rows,
+                width=width,
+                keys=keys,
+                names=shown,
+            )
 
 
 def say_rejects(snapshot: Snapshot) -> int:
@@ -223,7 +237,7 @@ def run_demo(options: argparse.Namespace) -> int:
     options.format, options.output = "table", None
     if options.rows is None:
         options.rows = 20
-    write(snapshot, options, of="containers", with_node=True)
+    write(snapshot, options, of="pods", with_node=True)
     failed = say_failures(snapshot)
     print(f"\n{totals(snapshot)}")
     if interrupted:
