@@ -102,7 +102,7 @@ def test_arrow_polars_and_duckdb_take_the_snapshot(snapshot):
     table = pyarrow.table(snapshot)
     assert table.num_rows == len(snapshot)
     assert polars.DataFrame(snapshot).height == len(snapshot)
-    assert duckdb.sql("select count(*) from snapshot").fetchone()[0] == len(snapshot)
+    assert duckdb.sql("select count(*) from snapshot").fetchall()[0][0] == len(snapshot)
     assert pyarrow.table(snapshot.table("pods")).num_rows == 64
 
 
