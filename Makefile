@@ -5,12 +5,12 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo test check check-rest sanitize lint clean
+.PHONY: help setup demo test check check-rest sanitize threads consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
-	@echo 'make check    the tests, then sanitizers and lint'
+	@echo 'make check    the tests, then sanitizers, consumers and lint'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -40,7 +40,7 @@ test: setup
 
 check: test check-rest
 
-check-rest: sanitize lint
+check-rest: sanitize threads consumers lint
 
 sanitize: setup
 	@echo '== C++: tests under the address and undefined behaviour sanitizers'
@@ -48,6 +48,16 @@ sanitize: setup
 	@cmake -S . -B build/sanitize -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined -fno-sanitize-recover=all' >build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
 	@cmake --build build/sanitize
 	@ctest --test-dir build/sanitize --output-on-failure
+
+threads: setup
+	@echo '== C++: the rooms with threads under the thread sanitizer'
+	@mkdir -p build
+	@cmake -S . -B build/threads -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS='-O1 -fsanitize=thread' -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF >build/threads.log 2>&1 || { cat build/threads.log; exit 1; }
+	@cmake --build build/threads --target computelocator_scrape_test
+	@build/threads/tests/computelocator_scrape_test --gtest_brief=1
+
+consumers: setup
+	@tools/check-consumers
 
 lint: setup
 	@echo '== Python: ruff and mypy'

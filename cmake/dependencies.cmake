@@ -50,7 +50,8 @@ function(computelocator_library name header library what)
   if(COMPUTELOCATOR_${name}_INCLUDE_DIR AND COMPUTELOCATOR_${name}_LIBRARY)
     target_include_directories(${target} SYSTEM INTERFACE
       $<BUILD_INTERFACE:${COMPUTELOCATOR_${name}_INCLUDE_DIR}>)
-    target_link_libraries(${target} INTERFACE ${COMPUTELOCATOR_${name}_LIBRARY})
+    target_link_libraries(${target} INTERFACE
+      $<BUILD_INTERFACE:${COMPUTELOCATOR_${name}_LIBRARY}> $<INSTALL_INTERFACE:${library}>)
   else()
     list(APPEND COMPUTELOCATOR_MISSING "${what}")
     set(COMPUTELOCATOR_MISSING "${COMPUTELOCATOR_MISSING}" PARENT_SCOPE)

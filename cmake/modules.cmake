@@ -1,9 +1,11 @@
-# computelocator_module(NAME [HEADER_ONLY] [USES module...] [INSIDE library...])
+# computelocator_module(NAME PART Columns|Cluster [HEADER_ONLY] [USES module...] [INSIDE library...])
 #
 # One CMake target a room of the house. USES are the modules whose headers its
-# public header includes; INSIDE are libraries that only its body knows.
+# public header includes; INSIDE are libraries that only its body knows. PART is the component
+# of the installed package to which it belongs: Columns needs nothing but a compiler, Cluster the
+# libraries of cmake/dependencies.cmake.
 function(computelocator_module name)
-  cmake_parse_arguments(arg "HEADER_ONLY" "" "USES;INSIDE" ${ARGN})
+  cmake_parse_arguments(arg "HEADER_ONLY" "PART" "USES;INSIDE" ${ARGN})
   set(target computelocator_${name})
   if(arg_HEADER_ONLY)
     add_library(${target} INTERFACE)
@@ -15,7 +17,7 @@ function(computelocator_module name)
       POSITION_INDEPENDENT_CODE ON
       VERSION ${PROJECT_VERSION}
       SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
-    target_link_libraries(${target} PRIVATE ${arg_INSIDE} computelocator_warnings)
+    target_link_libraries(${target} PRIVATE ${arg_INSIDE} $<BUILD_INTERFACE:computelocator_warnings>)
   endif()
   add_library(ComputeLocator::${name} ALIAS ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
@@ -26,7 +28,11 @@ function(computelocator_module name)
   foreach(used IN LISTS arg_USES)
     target_link_libraries(${target} ${scope} computelocator_${used})
   endforeach()
-  set_property(GLOBAL APPEND PROPERTY COMPUTELOCATOR_MODULES ${name})
+  if(COMPUTELOCATOR_INSTALL)
+    install(TARGETS ${target} EXPORT ComputeLocator${arg_PART}Targets
+      ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+      RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT development)
+  endif()
 endfunction()
 
 # Warnings are the project's own business: never exported to those who link it.

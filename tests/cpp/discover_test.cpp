@@ -1,9 +1,17 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <array>
+#include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
 
 #include <computelocator/discover.hpp>
 
@@ -49,3 +57,301 @@ TEST(token_reader, keeps_the_old_while_the_new_is_bad) {
   EXPECT_EQ(failed.error().message().find("bad\n"), std::string::npos);
   std::remove(path.c_str());
 }
+
+namespace {
+
+/// A folder of files that goes at the end.
+class folder {
+ public:
+  folder() : path(::testing::TempDir() + "computelocator_discover_" + std::to_string(::getpid())) {
+    std::filesystem::create_directories(path);
+  }
+  ~folder() { std::filesystem::remove_all(path); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(path + "/" + name).parent_path());
+    std::ofstream(path + "/" + name) << text;
+    return path + "/" + name;
+  }
+  std::string path;
+};
+
+cl::environment_lookup environment(std::map<std::string, std::string> of) {
+  return [of = std::move(of)](const std::string& name) -> std::optional<std::string> {
+    const auto found = of.find(name);
+    return found == of.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+std::string config(const std::string& cluster, const std::string& user, const std::string& more = "current-context: c\n") {
+  return more + "clusters:\n- name: k\n  cluster: {" + cluster + "}\nusers:\n- name: u\n  user: {" + user +
+         "}\ncontexts:\n- name: c\n  context: {cluster: k, user: u, namespace: shop}\n";
+}
+
+cl::result<cl::cluster_config> read(const folder& in, const std::string& text) {
+  cl::kubeconfig_options options;
+  options.path = in.write("config", text);
+  return cl::read_kubeconfig(options);
+}
+
+TEST(kubeconfig, a_plain_one) {
+  const folder in;
+  in.write("pki/ca.pem", "CA");
+  const auto got = read(in, config("server: 'https://api.example.com:6443/k8s/clusters/c-1/', certificate-authority: pki/ca.pem, tls-server-name: kube",
+                                   "token: \"abc\\n\""));
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->url(), "https://api.example.com:6443/k8s/clusters/c-1");
+  EXPECT_EQ(got->access->tls.ca_pem, "CA");
+  EXPECT_EQ(got->access->tls.server_name, "kube");
+  EXPECT_EQ(got->access->who.token.reveal(), "abc");
+  EXPECT_EQ(got->default_namespace, "shop");
+  EXPECT_NE(got->source.find("context c"), std::string::npos);
+}
+
+TEST(kubeconfig, data_beats_files_and_json_is_yaml) {
+  const folder in;
+  const auto got = read(in, R"({"current-context":"c","clusters":[{"name":"k","cluster":{"server":"https://[::1]:6443","certificate-authority-data":"Q0E=","certificate-authority":"/nowhere"}}],
+    "users":[{"name":"u","user":{"client-certificate-data":"Q0VSVA==","client-key-data":"S0VZ"}}],"contexts":[{"name":"c","context":{"cluster":"k","user":"u"}}]})");
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->host, "::1");
+  EXPECT_EQ(got->access->tls.ca_pem, "CA");
+  EXPECT_EQ(got->access->who.client_certificate_pem, "CERT");
+  EXPECT_EQ(got->access->who.client_key_pem.reveal(), "KEY");
+}
+
+TEST(kubeconfig, the_first_file_that_defines_a_name_wins_it) {
+  const folder in;
+  const std::string a = in.write("a/config", "clusters:\n- {name: k, cluster: {server: 'https://a:1'}}\nusers:\n- {name: u, user: {tokenFile: token}}\n");
+  const std::string b = in.write("b/config", config("server: 'https://b:2', tls-server-name: never", "token: never"));
+  in.write("a/token", "from-a\n");
+  cl::kubeconfig_options options;
+  options.environment = environment({{"KUBECONFIG", in.path + "/missing:" + a + ":" + b}});
+  const auto got = cl::read_kubeconfig(options);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->host, "a");
+  EXPECT_EQ(got->access->tls.server_name, "") << "entries are not merged with one another";
+  EXPECT_EQ(got->access->who.token_file, in.path + "/a/token") << "paths are relative to their own file";
+}
+
+TEST(kubeconfig, each_error_says_what_and_where) {
+  const folder in;
+  const std::string server = "server: 'https://a:1'";
+  const struct {
+    const char* name;
+    std::string text;
+    const char* code;
+    const char* says;
+  } rows[] = {
+      {"no YAML", "clusters: [", "bad_configuration", "line"},
+      {"a list", "- 1", "bad_configuration", "is no kubeconfig"},
+      {"a name twice", "a: 1\na: 2\n", "bad_configuration", "twice"},
+      {"merge key", "a: &x {b: 1}\nc:\n  <<: *x\n", "bad_configuration", "merge key"},
+      {"deep", std::string(100, '['), "bad_configuration", "deeply"},
+      {"laughs", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n", "bad_configuration", "too much"},
+      {"no context", config(server, "token: t", ""), "bad_configuration", "current-context"},
+      {"wrong context", config(server, "token: t", "current-context: x\n"), "bad_configuration", "there are c"},
+      {"no server", config("", "token: t"), "bad_configuration", "no server"},
+      {"odd server", config("server: 'ftp://a'", "token: t"), "bad_configuration", "neither https nor http"},
+      {"user in server", config("server: 'https://a:b@c'", "token: t"), "bad_configuration", "server"},
+      {"port", config("server: 'https://a:70000'", "token: t"), "bad_configuration", "port"},
+      {"token over http", config("server: 'http://a'", "token: t"), "bad_configuration", "plain http"},
+      {"token to anybody", config(server + ", insecure-skip-tls-verify: true", "token: t"), "bad_configuration", "insecure-skip-tls-verify"},
+      {"CA and insecure", config(server + ", insecure-skip-tls-verify: true, certificate-authority-data: Q0E=", ""), "bad_configuration", "both"},
+      {"base64", config(server + ", certificate-authority-data: '*'", "token: t"), "bad_configuration", "base64"},
+      {"no CA file", config(server + ", certificate-authority: nowhere", "token: t"), "bad_configuration", "nowhere"},
+      {"device", config(server + ", certificate-authority: /dev/zero", "token: t"), "bad_configuration", "regular file"},
+      {"key alone", config(server, "client-key-data: S0VZ"), "bad_configuration", "certificate"},
+      {"no token file", config(server, "tokenFile: nowhere"), "bad_configuration", "nowhere"},
+      {"exec", config(server, "exec: {command: aws}"), "unsupported", "kubectl create token"},
+      {"provider", config(server, "auth-provider: {name: gcp}"), "unsupported", "auth-provider"},
+      {"impersonation", config(server, "as: root"), "unsupported", "impersonation"},
+      {"proxy", config(server + ", proxy-url: 'http://p'", "token: t"), "unsupported", "proxy-url"},
+  };
+  for (const auto& row : rows) {
+    const auto got = read(in, row.text);
+    ASSERT_FALSE(got) << row.name;
+    EXPECT_EQ(cl::to_string(got.error().code), row.code) << row.name;
+    EXPECT_NE(got.error().message().find(row.says), std::string::npos) << row.name << ": " << got.error().message();
+    EXPECT_NE(got.error().message().find(in.path), std::string::npos) << row.name << ": " << got.error().message();
+  }
+}
+
+TEST(kubeconfig, a_bad_token_is_never_echoed) {
+  const folder in;
+  const auto got = read(in, config("server: 'https://a'", "token: \"canary\\u0001x\""));
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().message().find("canary"), std::string::npos);
+}
+
+TEST(find_cluster, lists_what_was_tried_and_takes_the_service_account) {
+  const folder in;
+  cl::cluster_options options;
+  options.environment = environment({{"HOME", in.path}});
+  auto got = cl::find_cluster(options);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, cl::errc::no_configuration);
+  EXPECT_NE(got.error().message().find(in.path + "/.kube/config"), std::string::npos);
+  EXPECT_NE(got.error().message().find("KUBERNETES_SERVICE_HOST"), std::string::npos);
+
+  in.write("sa/token", "t\n");
+  in.write("sa/ca.crt", "CA");
+  in.write("sa/namespace", "mine");
+  options.service_account_directory = in.path + "/sa";
+  options.environment = environment({{"HOME", in.path}, {"KUBERNETES_SERVICE_HOST", "fd00::1"}, {"KUBERNETES_SERVICE_PORT", "443"}});
+  got = cl::find_cluster(options);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_TRUE(got->in_cluster);
+  EXPECT_EQ(got->url(), "https://[fd00::1]:443");
+  EXPECT_EQ(got->access->who.token_file, in.path + "/sa/token");
+  EXPECT_EQ(got->access->tls.ca_file, in.path + "/sa/ca.crt");
+  EXPECT_EQ(got->default_namespace, "mine");
+}
+
+TEST(list, pages_fields_and_restarts) {
+  cl::list_options options;
+  options.base_path = "/base";
+  options.label_selector = "a=b,c in (d)";
+  options.limit = 2;
+  cl::node_lister nodes(options);
+  EXPECT_EQ(nodes.path(), "/base/api/v1/nodes?limit=2&labelSelector=a%3Db%2Cc%20in%20%28d%29");
+  auto step = nodes.feed(200, R"({"items":[{"status":{"nodeInfo":{"kubeletVersion":"v1.34.0"},"daemonEndpoints":{"kubeletEndpoint":{"Port":10251}},
+    "conditions":[{"status":"False","type":"MemoryPressure"},{"type":"Ready","status":"True"}],"capacity":{"cpu":"4","memory":"8Gi"},
+    "addresses":[{"address":"10.0.0.1","type":"InternalIP"}]},"metadata":{"uid":"1","name":"a","labels":{"x":"\u00e9"}}}],"metadata":{"continue":"t/k=","resourceVersion":"5"}})");
+  ASSERT_TRUE(step);
+  EXPECT_EQ(*step, cl::list_step::more);
+  EXPECT_NE(nodes.path().find("&continue=t%2Fk%3D"), std::string::npos);
+  EXPECT_EQ(*nodes.feed(410, ""), cl::list_step::restart);
+  EXPECT_TRUE(nodes.items().empty());
+  EXPECT_EQ(nodes.path().find("continue"), std::string::npos);
+  step = nodes.feed(200, R"({"metadata":{},"items":[{"metadata":{"name":"a","labels":{"x":"\u00e9"}},"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":10251}},
+    "conditions":[{"type":"Ready","status":"True"}],"capacity":{"cpu":"4","memory":"8Gi"},"addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}},{"metadata":{"name":"b"},"status":{}}]})");
+  ASSERT_TRUE(step) << step.error().message();
+  EXPECT_EQ(*step, cl::list_step::done);
+  ASSERT_EQ(nodes.items().size(), 2u);
+  EXPECT_EQ(nodes.items()[0].kubelet_port, 10251);
+  EXPECT_EQ(nodes.items()[0].ready, "True");
+  EXPECT_EQ(nodes.items()[0].capacity_memory, 8589934592.0);
+  EXPECT_EQ(nodes.items()[0].labels.at("x"), "\xC3\xA9");
+  EXPECT_TRUE(std::isnan(nodes.items()[1].capacity_cpu));
+}
+
+TEST(list, a_pod) {
+  cl::pod_lister pods({});
+  const auto step = pods.feed(200, R"({"items":[{"metadata":{"name":"p","namespace":"n","uid":"u","annotations":{"kubernetes.io/config.hash":"h","prometheus.io/port":"9","x":"y"},
+    "ownerReferences":[{"kind":"Node","name":"no","controller":false},{"kind":"ReplicaSet","name":"rs","controller":true}]},
+    "spec":{"nodeName":"a","hostNetwork":true,"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"250m"},"limits":{"memory":"1Gi"}}}],"initContainers":[{"name":"init"}]},
+    "status":{"phase":"Running","podIP":"10.1.1.1","containerStatuses":[{"name":"c","containerID":"containerd://abc","restartCount":3,"state":{"running":{"startedAt":"x"}}}]}}],"metadata":{}})");
+  ASSERT_TRUE(step) << step.error().message();
+  const cl::pod& got = pods.items().at(0);
+  EXPECT_EQ(got.owner_kind + "/" + got.owner_name, "ReplicaSet/rs");
+  EXPECT_TRUE(got.host_network);
+  EXPECT_EQ(got.mirror_uid, "h");
+  EXPECT_EQ(got.annotations.size(), 1u);
+  ASSERT_EQ(got.containers.size(), 2u);
+  EXPECT_EQ(got.containers[0].id, "abc");
+  EXPECT_TRUE(got.containers[0].running);
+  EXPECT_EQ(got.containers[0].restarts, 3);
+  EXPECT_EQ(got.containers[0].request_cpu, 0.25);
+  EXPECT_TRUE(std::isnan(got.containers[0].limit_cpu));
+  EXPECT_TRUE(got.containers[1].init);
+}
+
+TEST(list, every_cut_and_every_wrong_answer_is_an_error) {
+  const std::string whole = R"({"kind":"NodeList","metadata":{"continue":""},"items":[{"metadata":{"name":"a"},"status":{"addresses":[{"type":"Hostname","address":"a"}]}}]})";
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    cl::node_lister nodes({});
+    EXPECT_FALSE(nodes.feed(200, whole.substr(0, length))) << whole.substr(0, length);
+  }
+  const struct { int status; const char* body; const char* code; const char* says; } rows[] = {
+      {200, "<html>", "json_malformed", "not what it should be"},
+      {200, "{}", "json_malformed", "no list"},
+      {200, R"({"items":{}})", "json_malformed", "not what it should be"},
+      {200, R"({"items":[{"metadata":{"name":5}}]})", "json_malformed", "not what it should be"},
+      {401, "Unauthorized", "unauthorized", "Unauthorized"},
+      {403, R"({"kind":"Status","message":"nodes is forbidden: User \"x\""})", "forbidden", "nodes is forbidden: User \"x\""},
+      {404, "", "not_found", "no Kubernetes API"},
+      {429, "", "too_many_requests", "later"},
+      {302, "", "redirect_refused", "302"},
+      {500, "\x1b[2J", "http_status", "\\x1b[2J"}};
+  for (const auto& row : rows) {
+    cl::node_lister nodes({});
+    const auto got = nodes.feed(row.status, row.body);
+    ASSERT_FALSE(got) << row.body;
+    EXPECT_EQ(cl::to_string(got.error().code), row.code) << row.body;
+    EXPECT_NE(got.error().message().find(row.says), std::string::npos) << got.error().message();
+  }
+  cl::node_lister expired({});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(expired.feed(410, ""));
+  EXPECT_EQ(expired.feed(410, "").error().code, cl::errc::expired_list);
+  cl::list_options tight;
+  tight.max_body = 4;
+  EXPECT_EQ(cl::node_lister(tight).feed(200, whole).error().code, cl::errc::too_large);
+  cl::list_options odd;
+  odd.label_selector = "a\nb";
+  EXPECT_FALSE(cl::check(odd));
+}
+
+cl::node node_at(const std::string& address, const std::string& type = "InternalIP") {
+  cl::node made;
+  made.name = "n-1.example";
+  made.uid = "uid";
+  made.addresses = {{"Hostname", "n-1.example"}, {type, address}};
+  return made;
+}
+
+cl::cluster_config somewhere(const std::string& host) {
+  cl::cluster_config made;
+  made.host = host;
+  made.port = 6443;
+  made.base_path = "/base";
+  made.in_cluster = true;
+  auto who = std::make_shared<cl::access>();
+  who->tls.server_name = "kubernetes.default";
+  who->tls.ca_pem = "CA";
+  made.access = who;
+  return made;
+}
+
+TEST(target, addresses_that_a_node_must_not_have) {
+  for (const char* bad : {"127.0.0.1", "127.8.9.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "255.255.255.255", "::1", "::",
+                          "fe80::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "127.1", "0x7f000001", "2130706433", "localhost",
+                          "a.localhost", "fe80::1%eth0", "a b", "-x"}) {
+    cl::node of = node_at(bad);
+    of.addresses.erase(of.addresses.begin());
+    const auto got = cl::kubelet_target(of, somewhere("10.96.0.1"));
+    ASSERT_FALSE(got) << bad;
+    EXPECT_EQ(got.error().code, cl::errc::address_refused) << bad;
+  }
+  cl::route_options allow;
+  allow.allowed_ranges = {"169.254.0.0/16"};
+  EXPECT_TRUE(cl::kubelet_target(node_at("169.254.1.1"), somewhere("10.96.0.1"), allow));
+  EXPECT_FALSE(cl::kubelet_target(node_at("127.0.0.1"), somewhere("10.96.0.1"), allow));
+  EXPECT_TRUE(cl::kubelet_target(node_at("127.1.0.1"), somewhere("127.0.0.1"))) << "a simulated cluster";
+  allow.allowed_ranges = {"nonsense"};
+  EXPECT_EQ(cl::kubelet_target(node_at("127.0.0.1"), somewhere("10.96.0.1"), allow).error().code, cl::errc::invalid_argument);
+}
+
+TEST(target, direct_and_through_the_api_server) {
+  cl::route_options options;
+  options.metrics = {"container_memory_limit_bytes"};
+  const cl::cluster_config cluster = somewhere("10.96.0.1");
+  auto got = cl::kubelet_target(node_at("fd00::5"), cluster, options);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(got->url(), "https://[fd00::5]:10250/metrics/cadvisor");
+  EXPECT_EQ(got->path, "/metrics/cadvisor?name%5B%5D=container_spec_memory_limit_bytes");
+  EXPECT_EQ(got->access->tls.server_name, "") << "the API server's name is not the kubelet's";
+  EXPECT_EQ(got->access->tls.ca_pem, "CA");
+  options.route = cl::route::api_server;
+  got = cl::kubelet_target(node_at("169.254.1.1"), cluster, options);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->url(), "https://10.96.0.1:6443/base/api/v1/nodes/n-1.example/proxy/metrics/cadvisor");
+  options.path = "/exec";
+  EXPECT_FALSE(cl::kubelet_target(node_at("10.0.0.1"), cluster, options));
+  cl::node odd = node_at("10.0.0.1");
+  odd.name = "../x";
+  EXPECT_FALSE(cl::kubelet_target(odd, cluster, {}));
+  cl::node none = node_at("10.0.0.1");
+  none.addresses.clear();
+  EXPECT_FALSE(cl::kubelet_target(none, cluster, {}));
+}
+
+}  // namespace

@@ -145,8 +145,8 @@ inline result<std::string> data_or_file(const config_entry& in, const std::strin
   if (path.empty()) return std::string();
   auto text = read_file(resolved(path, in.file));
   if (!text) {
-    text.error().code = errc::bad_configuration;
-    text.error().what = name + " " + text.error().what;
+    error& why = text.error();
+    why = bad_config(where, name + " " + why.where + ": " + why.what, "check the path and its permissions");
   }
   return text;
 }

@@ -1,0 +1,22 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The whole library in one translation unit of your own: include this in exactly one .cpp, and
+// the headers that you need elsewhere. Link OpenSSL, simdjson, libyaml and ISA-L; Boost's headers
+// do. Where only pages are parsed, src_columns.hpp is enough and needs nothing.
+
+#include <computelocator/src_columns.hpp>
+
+#include <computelocator/impl/collect_page.ipp>
+#include <computelocator/impl/collect_sweep.ipp>
+#include <computelocator/impl/collect_tables.ipp>
+#include <computelocator/impl/discover_kubeconfig.ipp>
+#include <computelocator/impl/discover_lists.ipp>
+#include <computelocator/impl/discover_targets.ipp>
+#include <computelocator/impl/discover_values.ipp>
+#include <computelocator/impl/error.ipp>
+#include <computelocator/impl/http.ipp>
+#include <computelocator/impl/inflate.ipp>
+#include <computelocator/impl/scrape.ipp>
+#include <computelocator/impl/target.ipp>
+#include <computelocator/impl/token.ipp>
