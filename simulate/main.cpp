@@ -32,8 +32,8 @@ constexpr const char* usage =
     "  --self-signed          kubelets with certificates of their own, as kubeadm makes them\n"
     "  --client-certificate   the kubeconfig holds a client certificate in place of a token\n"
     "  --ignore-name          kubelets that do not know ?name[]=\n"
-    "  --fault NODE=KIND      slow, dead, silent, cut-off, wrong-certificate, forbidden, bad-line,\n"
-    "                         bad-page; NODE counts from 0; may be given again\n"
+    "  --fault NODE=KIND      slow, dead, unreachable, silent, cut-off, wrong-certificate,\n"
+    "                         forbidden, bad-line, bad-page; NODE counts from 0; may be given again\n"
     "  --deny RESOURCE        nodes, pods, nodes/proxy or nodes/metrics; may be given again\n"
     "  --kubeconfig FILE      where to write the kubeconfig; it is removed at the end\n"
     "  --until-eof            stop when standard input closes, too\n";

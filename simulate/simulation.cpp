@@ -1,7 +1,10 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #include "simulation.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,11 +66,42 @@ void write_private(const std::string& path, const std::string& text) {
   ::close(file);
 }
 
+/// A port whose queue of connections is full: the kernel drops what else comes, so that a client
+/// waits as it would behind a firewall.
+class full_port {
+ public:
+  explicit full_port(const std::string& address) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    ::inet_pton(AF_INET, address.c_str(), &at.sin_addr);
+    socklen_t size = sizeof at;
+    sockets_.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    auto* const where = reinterpret_cast<sockaddr*>(&at);
+    if (::bind(sockets_[0], where, size) != 0 || ::listen(sockets_[0], 0) != 0 ||
+        ::getsockname(sockets_[0], where, &size) != 0)
+      throw std::runtime_error("cannot listen on " + address + ": " + std::strerror(errno));
+    port = ntohs(at.sin_port);
+    for (int i = 0; i < 4; ++i) {
+      sockets_.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      (void)::connect(sockets_.back(), where, size);
+    }
+  }
+  full_port(const full_port&) = delete;
+  full_port& operator=(const full_port&) = delete;
+  ~full_port() {
+    for (const int each : sockets_) ::close(each);
+  }
+  std::uint16_t port = 0;
+
+ private:
+  std::vector<int> sockets_;
+};
+
 }  // namespace
 
 fault fault_named(const std::string& name) {
   const std::pair<const char*, fault> all[] = {
-      {"slow", fault::slow}, {"dead", fault::dead}, {"silent", fault::silent},
+      {"slow", fault::slow}, {"dead", fault::dead}, {"unreachable", fault::unreachable}, {"silent", fault::silent},
       {"cut-off", fault::cut_off}, {"wrong-certificate", fault::wrong_certificate},
       {"forbidden", fault::forbidden}, {"bad-line", fault::bad_line}, {"bad-page", fault::bad_page}};
   std::string words;
@@ -91,6 +125,7 @@ struct simulation::state {
   std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
   std::atomic<std::uint64_t> api_requests{0}, kubelet_requests{0}, kubelet_tokens{0};
   std::unique_ptr<api> answers;
+  std::vector<std::unique_ptr<full_port>> full_ports;
   std::unique_ptr<servers> sockets;  // last: its threads use all of the above
 
   explicit state(simulation_options given) : options(std::move(given)), world(options.cluster) {}
@@ -144,7 +179,7 @@ struct simulation::state {
   }
 
   reply proxied(std::size_t node, const request& asked) {
-    if (fault_of(node) == fault::dead)
+    if (fault_of(node) == fault::dead || fault_of(node) == fault::unreachable)
       return reply::text(503, "application/json",
                          R"({"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"error trying to reach service: dial tcp )" +
                              address_of(node) + R"(: connect: connection refused","reason":"ServiceUnavailable","code":503})");
@@ -174,7 +209,10 @@ simulation::simulation(simulation_options options) : state_(std::make_unique<sta
   of.ports.resize(nodes);
   of.sockets = std::make_unique<servers>(of.options.threads);
   for (std::size_t i = 0; i < nodes; ++i) {
-    if (of.fault_of(i) != fault::dead) {
+    if (of.fault_of(i) == fault::unreachable) {
+      of.full_ports.push_back(std::make_unique<full_port>(address_of(i)));
+      of.ports[i] = of.full_ports.back()->port;
+    } else if (of.fault_of(i) != fault::dead) {
       of.start_kubelet(i);
     } else {
       // A port that was free a moment ago and on which nothing listens.

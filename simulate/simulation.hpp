@@ -18,6 +18,7 @@ enum class fault : std::uint8_t {
   none,
   slow,               ///< answers after `slow_for`
   dead,               ///< nothing listens on its port
+  unreachable,        ///< connections are neither taken nor refused, as behind a firewall
   silent,             ///< takes the connection and never answers
   cut_off,            ///< ends the connection in the middle of the body
   wrong_certificate,  ///< of an authority that nobody trusts
@@ -26,7 +27,7 @@ enum class fault : std::uint8_t {
   bad_page            ///< HTML in place of a page
 };
 
-/// "slow", "dead", "silent", "cut-off", "wrong-certificate", "forbidden", "bad-line", "bad-page".
+/// "slow", "dead", "unreachable", "silent", "cut-off", "wrong-certificate", "forbidden", "bad-line", "bad-page".
 fault fault_named(const std::string& name);
 
 enum class kubelet_certificates : std::uint8_t { of_the_authority, self_signed };

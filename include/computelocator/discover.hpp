@@ -83,6 +83,9 @@ struct list_options {
   std::size_t max_items = 1'000'000;
 };
 
+/// The `message` of a Kubernetes Status object; of any other body its start, made printable.
+std::string status_message(std::string_view body);
+
 /// errc::invalid_argument where a selector or namespace cannot be one.
 result<std::monostate> check(const list_options& options);
 

@@ -11,6 +11,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include <computelocator/error.hpp>
 #include <computelocator/http.hpp>
@@ -42,6 +43,8 @@ struct scrape_options {
   int attempts = 2;                           ///< for a lost connection, 429 or 503
   bool gzip = true;
   http_limits limits;
+  /// Puts the body of an error answer into words; empty: its start as it came, made printable.
+  std::function<std::string(std::string_view body)> describe;
 };
 
 /// The bytes of one whole answer, as sent.
@@ -69,8 +72,8 @@ struct retry_plan {
 retry_plan plan_retry(const http_answer& of, int attempt, int attempts,
                       std::chrono::milliseconds left, bool token_renewed) noexcept;
 
-/// The error that an answer's status is; empty for 200.
-std::optional<error> status_error(const http_answer& of);
+/// The error that an answer's status is; empty for 200. `said` are the peer's words, printable.
+std::optional<error> status_error(const http_answer& of, std::string said);
 
 /// Called on the thread of sweep(). Every target ends in exactly one of the first two.
 struct scrape_events {

@@ -67,6 +67,11 @@ class Snapshot:
         return self._core.failed
 
     @property
+    def pods_unknown_because(self) -> str:
+        """Why the pods could not be listed; empty where they were."""
+        return self._core.pods_unknown_because
+
+    @property
     def seconds(self) -> float:
         """How long it took, from the first request to the last row."""
         return (self._core.ended_ms - self._core.started_ms) / 1000

@@ -99,6 +99,11 @@ def say_rejects(snapshot: Snapshot) -> int:
 
 def say_failures(snapshot: Snapshot) -> int:
     """Name each target that failed; give how many there were."""
+    if snapshot.pods_unknown_because:
+        complain(
+            "warning: pods are not known, so owners, requests and limits are missing: "
+            + snapshot.pods_unknown_because
+        )
     table = snapshot.table("outcomes")
     names = ("ok", "node", "url", "message", "advice")
     columns = [_write.cells(table, name) for name in names]
@@ -160,8 +165,13 @@ def totals(snapshot: Snapshot) -> str:
     text = sum(int(cell or 0) for cell in _write.cells(outcomes, "page_bytes"))
     pods = snapshot.table("pods").rows
     containers = snapshot.table("containers").rows
+
+    def several(count: int, what: str) -> str:
+        return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
     return (
-        f"{snapshot.targets} nodes, {pods} pods, {containers} containers, {len(snapshot)} samples, "
+        f"{several(snapshot.targets, 'node')}, {several(pods, 'pod')}, "
+        f"{several(containers, 'container')}, {several(len(snapshot), 'sample')}, "
         f"{wire / 1e6:.1f} MB received ({text / 1e6:.1f} MB of text), {snapshot.seconds:.2f} s, "
         f"{snapshot.failed} failed"
     )

@@ -117,24 +117,26 @@ TEST(sweep, old_kubelets_that_ignore_name_give_the_same_rows) {
 }
 
 TEST(sweep, each_fault_is_the_outcome_of_its_own_node) {
-  auto what = small(10, 4);
+  auto what = small(11, 4);
   what.faults = {{1, sim::fault::dead}, {2, sim::fault::silent}, {3, sim::fault::cut_off},
                  {4, sim::fault::wrong_certificate}, {5, sim::fault::forbidden}, {6, sim::fault::bad_line},
-                 {7, sim::fault::bad_page}, {8, sim::fault::slow}};
+                 {7, sim::fault::bad_page}, {8, sim::fault::slow}, {10, sim::fault::unreachable}};
   what.slow_for = std::chrono::milliseconds(300);
   const cluster_fixture world(what);
   auto options = world.options(cl::route::direct);
   options.timeout = std::chrono::milliseconds(2000);
   const cl::snapshot got = swept(options);
-  ASSERT_EQ(got.outcomes.size(), 10u);
-  const char* expected[] = {"", "connect_refused", "timed_out", "truncated", "tls_untrusted", "forbidden", "", "bad_content_type", "", ""};
-  for (std::size_t i = 0; i < 10; ++i) {
+  ASSERT_EQ(got.outcomes.size(), 11u);
+  const char* expected[] = {"", "connect_refused", "timed_out", "truncated", "tls_untrusted", "forbidden", "", "bad_content_type", "", "", "timed_out"};
+  for (std::size_t i = 0; i < 11; ++i) {
     EXPECT_EQ(code_of(got.outcomes[i]), expected[i]) << i << ": " << (got.outcomes[i].failure ? got.outcomes[i].failure->message() : "");
     if (got.outcomes[i].failure) {
       EXPECT_NE(got.outcomes[i].failure->message().find(got.outcomes[i].node), std::string::npos);
     }
   }
   EXPECT_EQ(got.outcomes[3].attempts, 2u);
+  EXPECT_EQ(got.outcomes[10].reached, cl::stage::connect);
+  EXPECT_NE(got.outcomes[10].failure->advice.find("api_server"), std::string::npos);
   EXPECT_EQ(got.outcomes[6].rejected_lines, 1u);
   EXPECT_EQ(got.pages.size(), 4u);
   const cl::table rejects = cl::rejects_table(got);
@@ -355,7 +357,7 @@ TEST(http_client, a_redirect_is_not_followed) {
   request.port = server.port;
   const cl::http_answer answer = asked(client, request);
   ASSERT_FALSE(answer.failure) << answer.failure->message();
-  EXPECT_EQ(cl::status_error(answer)->code, cl::errc::redirect_refused);
+  EXPECT_EQ(cl::status_error(answer, "")->code, cl::errc::redirect_refused);
   EXPECT_EQ(thief.connections, 0);
 }
 

@@ -57,6 +57,7 @@ struct collector::state {
     made.concurrency = std::max<std::size_t>(1, from.concurrency);
     made.bytes_in_flight = from.bytes_in_flight;
     made.limits.max_body_bytes = from.max_page_bytes;
+    made.describe = [](std::string_view body) { return status_message(body); };
     return made;
   }
 

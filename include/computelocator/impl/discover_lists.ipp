@@ -231,19 +231,6 @@ struct list_kind<pod> {
   static constexpr const char* resource = "pods";
 };
 
-/// `message` of a Kubernetes Status; the start of the body where it is none.
-inline std::string status_message(std::string_view body) {
-  try {
-    json::parser parser;
-    const simdjson::padded_string padded(body);
-    auto document = parser.iterate(padded);
-    const std::string_view message = document["message"].get_string();
-    return printable(message);
-  } catch (const simdjson::simdjson_error&) {
-    return printable(body);
-  }
-}
-
 inline bool name_is_plausible(std::string_view text) {
   if (text.size() > 4096) return false;
   for (const char c : text)
@@ -252,6 +239,18 @@ inline bool name_is_plausible(std::string_view text) {
 }
 
 }  // namespace detail::discover_
+
+std::string status_message(std::string_view body) {
+  try {
+    simdjson::ondemand::parser parser;
+    const simdjson::padded_string padded(body);
+    auto document = parser.iterate(padded);
+    const std::string_view message = document["message"].get_string();
+    return printable(message);
+  } catch (const simdjson::simdjson_error&) {
+    return printable(body);
+  }
+}
 
 result<std::monostate> check(const list_options& options) {
   using detail::discover_::name_is_plausible;

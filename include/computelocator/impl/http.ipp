@@ -197,6 +197,8 @@ struct http_client::state : std::enable_shared_from_this<http_client::state> {
              "raise the timeout if the peer is only slow"};
     else if (of.ended_by == errc::cancelled)
       why = {errc::cancelled, {}, "cancelled", ""};
+    if (why.advice.empty() && (why.code == errc::truncated || why.code == errc::connection_lost))
+      why.advice = "ask again; if it stays so, look at the peer's log and at what stands between";
     of.answer.failure = std::move(why);
   }
 

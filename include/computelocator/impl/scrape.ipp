@@ -40,9 +40,9 @@ retry_plan plan_retry(const http_answer& of, int attempt, int attempts,
   return {};
 }
 
-std::optional<error> status_error(const http_answer& of) {
+std::optional<error> status_error(const http_answer& of, std::string said) {
   if (of.status == 200) return std::nullopt;
-  const std::string said = of.body.empty() ? "" : ": " + printable(of.body);
+  if (!said.empty()) said.insert(0, ": ");
   const std::string status = "HTTP status " + std::to_string(of.status);
   if (of.status >= 300 && of.status < 400)
     return error{errc::redirect_refused, {}, status + " to " + printable(of.location) + " was not followed",
@@ -177,7 +177,10 @@ struct scraper::run : std::enable_shared_from_this<run> {
     about.body_time = answer.body_time;
     std::optional<error> failure = std::move(answer.failure);
     if (!failure) {
-      failure = status_error(answer);
+      const auto& describe = owner.options_.describe;
+      std::string_view body = answer.body;
+      while (!body.empty() && body.back() == '\n') body.remove_suffix(1);
+      failure = status_error(answer, describe ? describe(body) : printable(body));
       if (failure) about.reached = stage::status;
     }
     estimated -= of.estimate;
