@@ -155,7 +155,7 @@ reply api::operator()(const request& asked) const {
   if (asked.path == "/api/v1") return reply::text(200, "application/json", core_resources);
 
   const auto deny = [&](const std::string& resource) {
-    return failure(403, "Forbidden", "nodes is forbidden: User \"demo\" cannot list resource \"" + resource +
+    return failure(403, "Forbidden", resource + " is forbidden: User \"demo\" cannot list resource \"" + resource +
                                          "\" in API group \"\" at the cluster scope");
   };
   constexpr std::string_view nodes = "/api/v1/nodes", namespaces = "/api/v1/namespaces";

@@ -17,6 +17,7 @@
 #include <computelocator/impl/error.ipp>
 #include <computelocator/impl/http.ipp>
 #include <computelocator/impl/inflate.ipp>
+#include <computelocator/impl/outcome.ipp>
 #include <computelocator/impl/scrape.ipp>
 #include <computelocator/impl/target.ipp>
 #include <computelocator/impl/token.ipp>

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <computelocator/discover.hpp>
 
@@ -352,6 +353,248 @@ TEST(target, direct_and_through_the_api_server) {
   cl::node none = node_at("10.0.0.1");
   none.addresses.clear();
   EXPECT_FALSE(cl::kubelet_target(none, cluster, {}));
+}
+
+cl::errc code_of(const folder& in, const std::string& text, const std::string& says) {
+  const auto got = read(in, text);
+  EXPECT_FALSE(got) << text;
+  if (got) return cl::errc::invalid_argument;
+  EXPECT_NE(got.error().message().find(says), std::string::npos) << got.error().message();
+  EXPECT_NE(got.error().message().find(in.path), std::string::npos) << got.error().message();
+  return got.error().code;
+}
+
+TEST(kubeconfig, what_would_silently_mean_something_else_is_refused) {
+  const folder in;
+  in.write("empty.pem", "\n");
+  const std::string server = "server: 'https://a:1'";
+  const struct {
+    std::string cluster, user;
+    const char* says;
+  } rows[] = {
+      {server + ", certificate-authority: empty.pem", "token: t", "empty.pem is empty"},
+      {server + ", certificate-authority-data: '===='", "token: t", "not base64"},
+      {server + ", certificate-authority-data: Q0E", "token: t", "not base64"},
+      {server + ", insecure-skip-tls-verify: ture", "", "neither true nor false"},
+      {server + ", insecure-skip-tls-verify: 'true'", "", "neither true nor false"},
+      {server, "token: ' '", "white space"},
+      {server, "token: t, username: x, password: y", "both a token and a username"},
+      {"server: 'http://a:1'", "username: x, password: y", "plain http"},
+      {server, "client-certificate-data: Q0E=", "no client key"},
+      {"server: '::1'", "", "no host"},
+  };
+  for (const auto& row : rows)
+    EXPECT_EQ(code_of(in, config(row.cluster, row.user), row.says),
+              cl::errc::bad_configuration);
+  const std::string entry = "- {name: k, cluster: {" + server + "}}\n";
+  EXPECT_EQ(code_of(in, "clusters:\n" + entry + entry, "stands there twice"),
+            cl::errc::bad_configuration);
+  // The error leads to the entry, wherever the files came from.
+  const auto got = read(in, config(server, "exec: {command: aws}"));
+  for (const char* part : {"context c", "cluster k", "user u", "aws"})
+    EXPECT_NE(got.error().message().find(part), std::string::npos) << got.error().message();
+}
+
+TEST(kubeconfig, servers_and_trust) {
+  const folder in;
+  const struct {
+    const char* cluster;
+    const char* url;
+    cl::tls_mode mode;
+  } rows[] = {
+      {"server: 'https://a'", "https://a:443", cl::tls_mode::verify},
+      {"server: 'http://a/'", "http://a:80", cl::tls_mode::verify},
+      {"server: 'a:8080'", "http://a:8080", cl::tls_mode::verify},
+      {"server: a, certificate-authority-data: Q0E=", "https://a:443", cl::tls_mode::verify},
+      {"server: 'https://a', insecure-skip-tls-verify: on", "https://a:443",
+       cl::tls_mode::insecure},
+      {"server: 'https://a', insecure-skip-tls-verify: false", "https://a:443",
+       cl::tls_mode::verify},
+  };
+  for (const auto& row : rows) {
+    const auto got = read(in, config(row.cluster, ""));
+    ASSERT_TRUE(got) << got.error().message();
+    EXPECT_EQ(got->url(), row.url);
+    EXPECT_EQ(got->access->tls.mode, row.mode) << row.cluster;
+  }
+  const auto both = read(in, config("server: 'https://a', insecure-skip-tls-verify: true",
+                                    "client-certificate-data: Q0E=, client-key-data: Q0E="));
+  EXPECT_TRUE(both) << "a client certificate cannot be replayed";
+  in.write("token", "file");
+  const auto token = read(in, config("server: 'https://a'", "token: text, tokenFile: token"));
+  ASSERT_TRUE(token);
+  EXPECT_EQ(token->access->who.token.reveal(), "text");
+  EXPECT_EQ(token->access->who.token_file, "");
+}
+
+TEST(find_cluster, each_choice) {
+  const folder in;
+  in.write("sa/token", "t");
+  in.write("sa/ca.crt", "CA");
+  const std::string good = in.write("good", config("server: 'https://a'", "token: t"));
+  const std::string empty = in.write("empty", "apiVersion: v1\nclusters: null\nusers: []\n");
+  const std::map<std::string, std::string> pod{{"KUBERNETES_SERVICE_HOST", "[fd00::1]"},
+                                               {"KUBERNETES_SERVICE_PORT_HTTPS", "443"},
+                                               {"POD_NAMESPACE", "env"}};
+  cl::cluster_options options;
+  options.service_account_directory = in.path + "/sa";
+  const auto find = [&](const std::string& list) {
+    auto all = pod;
+    if (!list.empty()) all["KUBECONFIG"] = list;
+    options.environment = environment(all);
+    return cl::find_cluster(options);
+  };
+  for (const std::string& list : {std::string(), in.path + "/missing", empty, std::string(":")}) {
+    const auto got = find(list);
+    ASSERT_TRUE(got) << list << ": " << got.error().message();
+    EXPECT_TRUE(got->in_cluster) << list;
+    EXPECT_EQ(got->url(), "https://[fd00::1]:443");
+    EXPECT_EQ(got->default_namespace, "env");
+  }
+  EXPECT_FALSE(find(empty + ":" + good)->in_cluster);
+  EXPECT_EQ(find(in.path).error().code, cl::errc::bad_configuration) << "a folder";
+  EXPECT_EQ(find(in.write("broken", "{")).error().code, cl::errc::bad_configuration);
+
+  options.context = "prod";
+  EXPECT_EQ(find("").error().code, cl::errc::no_configuration)
+      << "the pod's own cluster is not the context asked for";
+  options.context.clear();
+  options.kubeconfig = in.path + "/missing";
+  EXPECT_EQ(find("").error().code, cl::errc::bad_configuration) << "named, so it must be there";
+  options.kubeconfig.clear();
+
+  in.write("sa/token", "a b");
+  EXPECT_EQ(find("").error().code, cl::errc::bad_configuration);
+  std::filesystem::remove(in.path + "/sa/token");
+  EXPECT_EQ(find("").error().code, cl::errc::no_configuration);
+  in.write("sa/token", "t");
+  in.write("sa/ca.crt", "");
+  EXPECT_EQ(find("").error().code, cl::errc::bad_configuration)
+      << "no CA would mean the system's";
+}
+
+TEST(list, nulls_are_as_good_as_nothing) {
+  cl::pod_lister pods({});
+  const auto step = pods.feed(200, R"({"metadata":null,"items":[{"metadata":{"name":"p",
+    "labels":null,"ownerReferences":[{"kind":"A","name":"a","controller":null}]},
+    "spec":{"hostNetwork":null,"containers":[{"name":"c","resources":{"limits":{"cpu":2}}}],
+    "ephemeralContainers":null},"status":{"containerStatuses":[{"name":"c","containerID":null,
+    "restartCount":null,"state":{"running":null,"waiting":{}}}],
+    "ephemeralContainerStatuses":[{"name":"e","containerID":"cri-o://ff"}]}}]})");
+  ASSERT_TRUE(step) << step.error().message();
+  const cl::pod& got = pods.items().at(0);
+  EXPECT_EQ(got.owner_kind, "");
+  ASSERT_EQ(got.containers.size(), 2u);
+  EXPECT_FALSE(got.containers[0].running);
+  EXPECT_EQ(got.containers[0].limit_cpu, 2);
+  EXPECT_EQ(got.containers[1].id, "ff");
+  EXPECT_TRUE(got.containers[1].init);
+  cl::node_lister none({});
+  EXPECT_EQ(*none.feed(200, R"({"items":null})"), cl::list_step::done);
+}
+
+TEST(list, limits_and_paths) {
+  const std::string two = R"({"metadata":{"continue":"n"},"items":[{"metadata":{"name":"a"}},
+    {"metadata":{"name":"b"}}]})";
+  cl::list_options options;
+  options.max_items = 2;
+  options.where = "api.example.com";
+  cl::node_lister nodes(options);
+  EXPECT_EQ(*nodes.feed(200, two), cl::list_step::more) << "as many as allowed";
+  const auto more = nodes.feed(200, two);
+  EXPECT_EQ(more.error().code, cl::errc::too_large);
+  EXPECT_EQ(more.error().where, "api.example.com");
+  cl::node_lister circle({});
+  EXPECT_TRUE(circle.feed(200, two));
+  EXPECT_EQ(circle.feed(200, two).error().code, cl::errc::json_malformed);
+
+  options = {};
+  options.namespace_name = "shop";
+  EXPECT_EQ(cl::pod_lister(options).path(), "/api/v1/namespaces/shop/pods?limit=500");
+  EXPECT_EQ(cl::node_lister(options).path(), "/api/v1/nodes?limit=500");
+  EXPECT_TRUE(cl::check(options));
+  for (const char* bad : {"-", "a-", "A", "../x", "a b"}) {
+    options.namespace_name = bad;
+    EXPECT_FALSE(cl::check(options)) << bad;
+    EXPECT_EQ(cl::pod_lister(options).path().find("../"), std::string::npos);
+  }
+  options = {};
+  options.limit = 0;
+  EXPECT_FALSE(cl::check(options));
+  const std::string deep = "{\"items\":[],\"x\":" + std::string(100'000, '[');
+  EXPECT_FALSE(cl::node_lister({}).feed(200, deep));
+  EXPECT_EQ(cl::node_lister({}).feed(403, deep).error().code, cl::errc::forbidden);
+  EXPECT_LT(cl::node_lister({}).feed(500, deep).error().message().size(), 400u);
+}
+
+TEST(target, the_first_address_by_type_and_its_port) {
+  cl::node of = node_at("10.0.0.1", "ExternalIP");
+  of.kubelet_port = 10260;
+  of.addresses.push_back({"InternalIP", ""});
+  EXPECT_EQ(cl::kubelet_target(of, somewhere("10.96.0.1"))->host, "10.0.0.1");
+  EXPECT_EQ(cl::kubelet_target(of, somewhere("10.96.0.1"))->port, 10260);
+  cl::route_options options;
+  options.address_types = {"Hostname"};
+  EXPECT_EQ(cl::kubelet_target(of, somewhere("10.96.0.1"), options)->host, "n-1.example");
+  options.address_types = {"InternalDNS"};
+  EXPECT_FALSE(cl::kubelet_target(of, somewhere("10.96.0.1"), options));
+  cl::cluster_config outside = somewhere("api");
+  outside.in_cluster = false;
+  EXPECT_EQ(cl::kubelet_target(of, outside)->host, "api") << "automatic, from a kubeconfig";
+  for (const char* bad : {"a.-b", "a-.b", "a..b", ".a", "A", "", "a/b"}) {
+    of.name = bad;
+    EXPECT_FALSE(cl::kubelet_target(of, outside)) << bad;
+  }
+  for (const char* odd : {"ip6-localhost", "LocalHost.LocalDomain", "1.2.3.0x4", "1.2.3.4.5", "7"})
+    EXPECT_FALSE(cl::kubelet_target(node_at(odd), somewhere("10.96.0.1"))) << odd;
+  for (const char* name : {"cafe", "0xen.example", "10-0-0-1.internal", "N1.example"})
+    EXPECT_TRUE(cl::kubelet_target(node_at(name, "InternalIP"), somewhere("10.96.0.1"))) << name;
+  EXPECT_TRUE(cl::kubelet_target(node_at("127.0.0.2"), somewhere("localhost")));
+  cl::route_options wrong;
+  wrong.allowed_ranges = {"10.0.0.0/33"};
+  EXPECT_FALSE(cl::kubelet_target(node_at("10.0.0.1"), somewhere("10.96.0.1"), wrong))
+      << "a range that cannot be is told before it is needed";
+}
+
+TEST(target, what_kubelets_are_shown) {
+  cl::cluster_config cluster = somewhere("10.96.0.1");
+  auto who = std::make_shared<cl::access>(*cluster.access);
+  who->who.token = cl::secret("t");
+  who->who.username = "admin";
+  who->who.password = cl::secret("p");
+  who->tls.mode = cl::tls_mode::insecure;
+  who->tls.pin = "x";
+  cluster.access = who;
+  std::vector<cl::node> nodes{node_at("10.0.0.1"), node_at("10.0.0.2"), node_at("127.0.0.1")};
+  nodes[1].uid = "pinned";
+  cl::route_options options;
+  options.tls = cl::tls_mode::pin;
+  options.pins["pinned"] = std::string(64, 'a');
+  auto got = cl::kubelet_targets(nodes, cluster, options);
+  ASSERT_EQ(got.size(), 3u);
+  ASSERT_TRUE(got[0].target && got[1].target);
+  EXPECT_FALSE(got[2].target) << "one node's error is its own";
+  EXPECT_EQ(got[0].target->access->tls.mode, cl::tls_mode::pin);
+  EXPECT_EQ(got[0].target->access->tls.pin, "") << "first use";
+  EXPECT_EQ(got[1].target->access->tls.pin, std::string(64, 'a'));
+  EXPECT_EQ(got[0].target->access->who.token.reveal(), "t");
+  EXPECT_EQ(got[0].target->access->who.username, "") << "kubelets know no passwords";
+  EXPECT_TRUE(got[0].target->access->who.password.empty());
+  options.pins["pinned"] = "AA";
+  EXPECT_EQ(cl::kubelet_target(nodes[1], cluster, options).error().code,
+            cl::errc::invalid_argument);
+  options = {};
+  options.ca_pem = "OTHER";
+  nodes.pop_back();
+  got = cl::kubelet_targets(nodes, cluster, options);
+  EXPECT_EQ(got[0].target->access, got[1].target->access) << "shared";
+  EXPECT_EQ(got[0].target->access->tls.ca_pem, "OTHER");
+  EXPECT_EQ(got[0].target->access->tls.mode, cl::tls_mode::verify)
+      << "how the API server is judged says nothing of kubelets";
+  options.route = cl::route::api_server;
+  EXPECT_EQ(cl::kubelet_target(nodes[0], cluster, options)->access, cluster.access);
+  cluster.access = nullptr;
+  EXPECT_FALSE(cl::kubelet_target(nodes[0], cluster, options));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,7 +36,8 @@ inline error bad_config(std::string where, std::string what, std::string advice 
   return {errc::bad_configuration, std::move(where), std::move(what), std::move(advice)};
 }
 
-/// RFC 4648; white space between the digits is skipped. Empty where it is none.
+/// RFC 4648 with its padding: without it a cut text would pass. White space is skipped, since
+/// YAML folds long lines. Empty where it is none.
 inline std::optional<std::string> from_base64(std::string_view text) {
   std::string out;
   std::uint32_t bits = 0;
@@ -56,7 +59,7 @@ inline std::optional<std::string> from_base64(std::string_view text) {
     bits = bits << 6 | static_cast<std::uint32_t>(digit);
     if (++count % 4 != 1) out += static_cast<char>(bits >> (6 - 2 * ((count - 1) % 4)) & 0xFFu);
   }
-  if (count % 4 == 1) return std::nullopt;
+  if ((count + padding) % 4 != 0) return std::nullopt;
   return out;
 }
 
@@ -84,26 +87,35 @@ inline std::string resolved(const std::string& path, const std::string& file) {
 
 /// `kind` is "cluster", "user" or "context": the name of the inner map, too.
 inline std::optional<error> take_entries(const yaml_node& root, const std::string& kind,
-                                         const std::string& file, std::map<std::string, config_entry>& to) {
+                                         const std::string& file,
+                                         std::map<std::string, config_entry>& to) {
   const yaml_node* const list = root.find(kind + "s");
   if (list == nullptr || list->null()) return std::nullopt;
   if (list->what != yaml_node::kind::list)
-    return bad_config(printable(file), kind + "s is not a list", "compare with `kubectl config view`");
+    return bad_config(printable(file), kind + "s is not a list",
+                      "compare with `kubectl config view`");
+  std::set<std::string> seen;
   for (const yaml_node& each : list->items) {
     const yaml_node* const name = each.find("name");
-    if (name == nullptr || name->what != yaml_node::kind::scalar || name->text.empty())
+    if (name == nullptr || name->null() || name->what != yaml_node::kind::scalar ||
+        name->text.empty())
       return bad_config(printable(file), "an entry of " + kind + "s has no name", "give it one");
+    if (!seen.insert(name->text).second)
+      return bad_config(printable(file), kind + " " + printable(name->text) + " stands there twice",
+                        "take one of them out");
     const yaml_node* const value = each.find(kind);
     config_entry made{value != nullptr ? *value : yaml_node{}, file};
     if (value == nullptr || value->null()) made.value.what = yaml_node::kind::map;
     if (made.value.what != yaml_node::kind::map)
-      return bad_config(printable(file), kind + " " + printable(name->text) + " is not a map");
+      return bad_config(printable(file), kind + " " + printable(name->text) + " is not a map",
+                        "compare with `kubectl config view`");
     to.try_emplace(name->text, std::move(made));
   }
   return std::nullopt;
 }
 
-inline std::optional<error> take_file(const std::string& text, const std::string& file, merged_config& to) {
+inline std::optional<error> take_file(const std::string& text, const std::string& file,
+                                      merged_config& to) {
   yaml_reader reader(text);
   auto root = reader.read();
   if (!root)
@@ -115,30 +127,51 @@ inline std::optional<error> take_file(const std::string& text, const std::string
   if (auto failed = take_entries(*root, "user", file, to.users)) return failed;
   if (auto failed = take_entries(*root, "context", file, to.contexts)) return failed;
   const yaml_node* const current = root->find("current-context");
-  if (to.current_context.empty() && current != nullptr && !current->null()) to.current_context = current->text;
+  if (to.current_context.empty() && current != nullptr && !current->null())
+    to.current_context = current->text;
   to.files.push_back(file);
   return std::nullopt;
 }
 
 inline std::string text_of(const yaml_node& in, std::string_view name) {
   const yaml_node* const found = in.find(name);
-  return found == nullptr || found->null() || found->what != yaml_node::kind::scalar ? std::string() : found->text;
-}
-inline bool truth_of(const yaml_node& in, std::string_view name) {
-  const std::string text = text_of(in, name);
-  return text == "true" || text == "True" || text == "TRUE" || text == "yes" || text == "on";
+  return found == nullptr || found->null() || found->what != yaml_node::kind::scalar ? std::string()
+                                                                                     : found->text;
 }
 inline bool has(const yaml_node& in, std::string_view name) {
   const yaml_node* const found = in.find(name);
   return found != nullptr && !found->null();
 }
 
+/// A word that is no truth value is refused: a typing error must not decide how a peer is judged.
+inline result<bool> truth_of(const yaml_node& in, std::string_view name, const std::string& where) {
+  if (!has(in, name)) return false;
+  const std::string text = text_of(in, name);
+  if (in.find(name)->plain) {
+    for (const char* yes : {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
+      if (text == yes) return true;
+    for (const char* no : {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
+      if (text == no) return false;
+  }
+  return bad_config(where, std::string(name) + " is neither true nor false", "write true or false");
+}
+
+/// Nothing would silently stand for the system's CAs, or for no certificate.
+inline std::optional<error> check_filled(const std::string& text, const std::string& what,
+                                         const std::string& where) {
+  if (text.find_first_not_of(" \t\r\n") != std::string::npos) return std::nullopt;
+  return bad_config(where, what + " is empty", "put the PEM text there");
+}
+
 /// "NAME-data" (base64) or, where there is none, the file that "NAME" names.
-inline result<std::string> data_or_file(const config_entry& in, const std::string& name, const std::string& where) {
+inline result<std::string> data_or_file(const config_entry& in, const std::string& name,
+                                        const std::string& where) {
   const std::string data = text_of(in.value, name + "-data");
   if (!data.empty()) {
     auto decoded = from_base64(data);
-    if (!decoded) return bad_config(where, name + "-data is not base64", "put the file's base64 text there");
+    if (!decoded)
+      return bad_config(where, name + "-data is not base64", "put the file's base64 text there");
+    if (auto failed = check_filled(*decoded, name + "-data", where)) return std::move(*failed);
     return std::move(*decoded);
   }
   const std::string path = text_of(in.value, name);
@@ -146,18 +179,24 @@ inline result<std::string> data_or_file(const config_entry& in, const std::strin
   auto text = read_file(resolved(path, in.file));
   if (!text) {
     error& why = text.error();
-    why = bad_config(where, name + " " + why.where + ": " + why.what, "check the path and its permissions");
+    why = bad_config(where, name + " " + why.where + ": " + why.what,
+                     "check the path and its permissions");
   }
+  if (!text) return text;
+  if (auto failed = check_filled(*text, name + " " + printable(resolved(path, in.file)), where))
+    return std::move(*failed);
   return text;
 }
 
-/// scheme://host[:port][/base]
-inline std::optional<error> read_server(const std::string& text, const std::string& where, cluster_config& to) {
+/// [scheme://]host[:port][/base]; `tls` says whether anything speaks of TLS.
+inline std::optional<error> read_server(const std::string& text, bool tls, const std::string& where,
+                                        cluster_config& to) {
   const auto bad = [&](const char* what) {
     return bad_config(where, std::string("server ") + what, "write it as https://host:port");
   };
   std::string_view rest = text;
-  if (text.find_first_of(" \t\r\n@?#") != std::string::npos) return bad("holds what an API server's URL must not");
+  if (text.find_first_of(" \t\r\n@?#") != std::string::npos)
+    return bad("holds what an API server's URL must not");
   if (rest.rfind("https://", 0) == 0) {
     to.scheme = scheme::https;
     to.port = 443;
@@ -169,9 +208,9 @@ inline std::optional<error> read_server(const std::string& text, const std::stri
   } else if (rest.find("://") != std::string_view::npos) {
     return bad("is neither https nor http");
   } else {
-    // kubectl takes a server without a scheme as http.
-    to.scheme = scheme::http;
-    to.port = 80;
+    // As kubectl: without a scheme it is http, unless a CA or the like is given.
+    to.scheme = tls ? scheme::https : scheme::http;
+    to.port = tls ? 443 : 80;
   }
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   std::string_view authority = rest.substr(0, slash);
@@ -196,54 +235,65 @@ inline std::optional<error> read_server(const std::string& text, const std::stri
   if (!port.empty()) {
     unsigned number = 0;
     const auto read = std::from_chars(port.data(), port.data() + port.size(), number);
-    if (read.ec != std::errc{} || read.ptr != port.data() + port.size() || number == 0 || number > 65535)
+    if (read.ec != std::errc{} || read.ptr != port.data() + port.size() || number == 0 ||
+        number > 65535)
       return bad("has a port that cannot be");
     to.port = static_cast<std::uint16_t>(number);
   }
   return std::nullopt;
 }
 
-inline std::optional<error> read_cluster(const config_entry& from, const std::string& where, cluster_config& to,
-                                         access& into) {
+inline std::optional<error> read_cluster(const config_entry& from, const std::string& where,
+                                         cluster_config& to, access& into) {
   if (has(from.value, "proxy-url"))
-    return error{errc::unsupported, where, "proxy-url is not supported", "reach the API server without a proxy"};
+    return error{errc::unsupported, where, "proxy-url is not supported",
+                 "reach the API server without a proxy"};
   const std::string server = text_of(from.value, "server");
   if (server.empty()) return bad_config(where, "has no server", "add server: https://host:port");
-  if (auto failed = read_server(server, where, to)) return failed;
-  const bool insecure = truth_of(from.value, "insecure-skip-tls-verify");
+  const auto insecure = truth_of(from.value, "insecure-skip-tls-verify", where);
+  if (!insecure) return insecure.error();
   auto ca = data_or_file(from, "certificate-authority", where);
   if (!ca) return std::move(ca).error();
-  if (insecure && !ca->empty())
+  if (auto failed = read_server(server, *insecure || !ca->empty(), where, to)) return failed;
+  if (*insecure && !ca->empty())
     return bad_config(where, "has both a certificate authority and insecure-skip-tls-verify",
                       "take insecure-skip-tls-verify out");
-  into.tls.mode = insecure ? tls_mode::insecure : tls_mode::verify;
+  into.tls.mode = *insecure ? tls_mode::insecure : tls_mode::verify;
   into.tls.ca_pem = std::move(ca).value();
   into.tls.server_name = text_of(from.value, "tls-server-name");
   return std::nullopt;
 }
 
-inline std::optional<error> read_user(const config_entry& from, const std::string& where, const cluster_config& cluster,
-                                      access& into) {
-  constexpr const char* instead = "give this user a token (kubectl create token NAME) or a client certificate";
+inline std::optional<error> read_user(const config_entry& from, const std::string& where,
+                                      const cluster_config& cluster, access& into) {
+  constexpr const char* instead =
+      "give this user a token (kubectl create token NAME) or a client certificate";
   if (has(from.value, "exec")) {
     const yaml_node* const exec = from.value.find("exec");
-    return error{errc::unsupported, where,
-                 "the exec plugin " + printable(text_of(*exec, "command")) + " is not supported yet", instead};
+    return error{
+        errc::unsupported, where,
+        "the exec plugin " + printable(text_of(*exec, "command")) + " is not supported yet",
+        instead};
   }
   if (has(from.value, "auth-provider"))
     return error{errc::unsupported, where, "auth-provider is not supported", instead};
   for (const char* name : {"as", "as-uid", "as-groups", "as-user-extra"})
     if (has(from.value, name))
-      return error{errc::unsupported, where, std::string("impersonation (") + name + ") is not supported", instead};
-  const std::string token = text_of(from.value, "token"), token_file = text_of(from.value, "tokenFile");
+      return error{errc::unsupported, where,
+                   std::string("impersonation (") + name + ") is not supported", instead};
+  const std::string token = text_of(from.value, "token"),
+                    token_file = text_of(from.value, "tokenFile");
   if (!token.empty()) {
     auto clean = clean_token(token, where);
     if (!clean) return std::move(clean).error();
+    if (clean->empty()) return bad_config(where, "the token is white space", instead);
     into.who.token = std::move(clean).value();
   } else if (!token_file.empty()) {
     into.who.token_file = resolved(token_file, from.file);
     auto first = token_reader(into.who.token_file).read(token_reader::clock::now());
-    if (!first) return bad_config(where, "tokenFile: " + first.error().message(), "");
+    if (!first)
+      return bad_config(where, "tokenFile " + first.error().where + ": " + first.error().what,
+                        first.error().advice);
   }
   auto certificate = data_or_file(from, "client-certificate", where);
   if (!certificate) return std::move(certificate).error();
@@ -257,13 +307,18 @@ inline std::optional<error> read_user(const config_entry& from, const std::strin
   into.who.client_key_pem = secret(std::move(key).value());
   into.who.username = text_of(from.value, "username");
   into.who.password = secret(text_of(from.value, "password"));
+  if (!into.who.username.empty() && (!token.empty() || !token_file.empty()))
+    return bad_config(where, "has both a token and a username", "take one of them out");
   const bool bearer = !token.empty() || !token_file.empty() || !into.who.username.empty();
   if (bearer && cluster.scheme == scheme::http)
-    return bad_config(where, "has a token or password, and the server is plain http, where it would be readable",
-                      "use https");
+    return bad_config(
+        where, "has a token or password, and the server is plain http, where it would be readable",
+        "use https");
   if (bearer && into.tls.mode == tls_mode::insecure)
-    return bad_config(where, "has a token or password, and insecure-skip-tls-verify would give it to whoever answers",
-                      "give the cluster a certificate-authority, or the user a client certificate");
+    return bad_config(
+        where,
+        "has a token or password, and insecure-skip-tls-verify would give it to whoever answers",
+        "give the cluster a certificate-authority, or the user a client certificate");
   return std::nullopt;
 }
 
@@ -291,7 +346,9 @@ result<cluster_config> read_kubeconfig(const kubeconfig_options& options) {
   std::string tried;
   for (const std::string& file : files) {
     tried += (tried.empty() ? "" : ", ") + printable(file);
-    if (!explicit_file && ::access(file.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) continue;
+    if (!explicit_file && ::access(file.c_str(), F_OK) != 0 &&
+        (errno == ENOENT || errno == ENOTDIR))
+      continue;
     auto text = read_file(file);
     if (!text) {
       text.error().code = errc::bad_configuration;
@@ -301,17 +358,25 @@ result<cluster_config> read_kubeconfig(const kubeconfig_options& options) {
   }
   if (all.files.empty())
     return error{errc::no_configuration, listed ? "KUBECONFIG" : "kubeconfig",
-                 tried.empty() ? "no file is named, and HOME is not set" : "there is no file " + tried,
+                 !tried.empty() ? "there is no file " + tried
+                 : listed       ? "names no file"
+                                : "no file is named, and HOME is not set",
                  "set KUBECONFIG, or name a file"};
   std::string shown;
   for (const std::string& file : all.files) shown += (shown.empty() ? "" : ", ") + printable(file);
+  // `minikube delete` and the like leave an empty file behind: that is as good as none.
+  if (!explicit_file && all.clusters.empty() && all.users.empty() && all.contexts.empty())
+    return error{errc::no_configuration, shown, "defines no cluster",
+                 "set KUBECONFIG, or name a file"};
   const std::string name = options.context.empty() ? all.current_context : options.context;
   if (name.empty())
-    return bad_config(shown, "names no current-context", "name a context, or run `kubectl config use-context NAME`");
+    return bad_config(shown, "names no current-context",
+                      "name a context, or run `kubectl config use-context NAME`");
   const auto context = all.contexts.find(name);
   if (context == all.contexts.end()) {
     std::string there;
-    for (const auto& each : all.contexts) there += (there.empty() ? "" : ", ") + printable(each.first);
+    for (const auto& each : all.contexts)
+      there += (there.empty() ? "" : ", ") + printable(each.first);
     return bad_config(shown, "there is no context " + printable(name),
                       there.empty() ? "there are none" : "there are " + printable(there, 1000));
   }
@@ -324,19 +389,25 @@ result<cluster_config> read_kubeconfig(const kubeconfig_options& options) {
     made.default_namespace = space;
   const auto cluster = all.clusters.find(cluster_name);
   if (cluster == all.clusters.end())
-    return bad_config(shown, "context " + printable(name) + " names the cluster \"" + printable(cluster_name) +
-                                 "\", which is not there",
+    return bad_config(shown,
+                      "context " + printable(name) + " names the cluster \"" +
+                          printable(cluster_name) + "\", which is not there",
                       "add it, or correct the context");
   access into;
-  const std::string at_cluster = printable(cluster->second.file) + ", cluster " + printable(cluster_name);
-  if (auto failed = read_cluster(cluster->second, at_cluster, made, into)) return std::move(*failed);
+  const std::string in_context =
+      ", context " + printable(name) + ", cluster " + printable(cluster_name);
+  const std::string at_cluster = printable(cluster->second.file) + in_context;
+  if (auto failed = read_cluster(cluster->second, at_cluster, made, into))
+    return std::move(*failed);
   if (!user_name.empty()) {
     const auto user = all.users.find(user_name);
     if (user == all.users.end())
-      return bad_config(shown, "context " + printable(name) + " names the user \"" + printable(user_name) +
-                                   "\", which is not there",
+      return bad_config(shown,
+                        "context " + printable(name) + " names the user \"" + printable(user_name) +
+                            "\", which is not there",
                         "add it, or correct the context");
-    const std::string at_user = printable(user->second.file) + ", user " + printable(user_name);
+    const std::string at_user =
+        printable(user->second.file) + in_context + ", user " + printable(user_name);
     if (auto failed = read_user(user->second, at_user, made, into)) return std::move(*failed);
   }
   made.access = std::make_shared<const access>(std::move(into));
@@ -346,28 +417,42 @@ result<cluster_config> read_kubeconfig(const kubeconfig_options& options) {
 result<cluster_config> read_in_cluster(const in_cluster_options& options) {
   using namespace detail::discover_;
   const auto host = look_up(options.environment, "KUBERNETES_SERVICE_HOST");
-  const auto port = look_up(options.environment, "KUBERNETES_SERVICE_PORT");
+  auto port = look_up(options.environment, "KUBERNETES_SERVICE_PORT");
+  if (!port || port->empty()) port = look_up(options.environment, "KUBERNETES_SERVICE_PORT_HTTPS");
   if (!host || host->empty() || !port || port->empty())
-    return error{errc::no_configuration, "in-cluster", "KUBERNETES_SERVICE_HOST and _PORT are not set",
+    return error{errc::no_configuration, "in-cluster",
+                 "KUBERNETES_SERVICE_HOST and _PORT are not set",
                  "run in a pod, or name a kubeconfig"};
   cluster_config made;
   made.in_cluster = true;
   made.source = "the pod's service account";
-  made.host = *host;
+  made.host = host->size() > 2 && host->front() == '[' && host->back() == ']'
+                  ? host->substr(1, host->size() - 2)
+                  : *host;
   unsigned number = 0;
   const auto read = std::from_chars(port->data(), port->data() + port->size(), number);
-  if (read.ec != std::errc{} || read.ptr != port->data() + port->size() || number == 0 || number > 65535)
-    return bad_config("KUBERNETES_SERVICE_PORT", "is no port: " + printable(*port));
+  if (read.ec != std::errc{} || read.ptr != port->data() + port->size() || number == 0 ||
+      number > 65535)
+    return bad_config("KUBERNETES_SERVICE_PORT", "is no port: " + printable(*port),
+                      "it is a number of 1 to 65535");
   made.port = static_cast<std::uint16_t>(number);
   access into;
   into.who.token_file = options.directory + "/token";
   auto token = token_reader(into.who.token_file).read(token_reader::clock::now());
-  if (!token)
-    return error{errc::no_configuration, "in-cluster", token.error().message(),
+  if (!token) {
+    // Without the file it is a pod without an account; with one that is of no use it is a fault.
+    const bool there = ::access(into.who.token_file.c_str(), F_OK) == 0 || errno == EACCES;
+    return error{there ? errc::bad_configuration : errc::no_configuration, "in-cluster",
+                 token.error().where + ": " + token.error().what,
                  "check automountServiceAccountToken of the pod"};
+  }
   into.tls.ca_file = options.directory + "/ca.crt";
-  if (auto ca = read_file(into.tls.ca_file); !ca)
-    return bad_config("in-cluster", ca.error().message(), "check the pod's service account volume");
+  const auto ca = read_file(into.tls.ca_file);
+  if (!ca)
+    return bad_config("in-cluster", ca.error().where + ": " + ca.error().what,
+                      "check the pod's service account volume");
+  if (auto failed = check_filled(*ca, printable(into.tls.ca_file), "in-cluster"))
+    return std::move(*failed);
   const auto named = look_up(options.environment, "POD_NAMESPACE");
   if (named && !named->empty()) {
     made.default_namespace = *named;
@@ -385,16 +470,24 @@ result<cluster_config> find_cluster(const cluster_options& options) {
   file.context = options.context;
   file.environment = options.environment;
   auto from_file = read_kubeconfig(file);
-  if (from_file || !options.kubeconfig.empty() || from_file.error().code != errc::no_configuration) return from_file;
+  if (from_file || !options.kubeconfig.empty() || from_file.error().code != errc::no_configuration)
+    return from_file;
+  // A context stands in a kubeconfig alone: the pod's own cluster is not what was asked for.
+  if (!options.context.empty()) {
+    from_file.error().advice =
+        "set KUBECONFIG: context " + printable(options.context) + " was asked for";
+    return from_file;
+  }
   in_cluster_options pod;
   pod.directory = options.service_account_directory;
   pod.environment = options.environment;
   auto from_pod = read_in_cluster(pod);
   if (from_pod || from_pod.error().code != errc::no_configuration) return from_pod;
   return error{errc::no_configuration, "",
-               "no cluster is known: " + from_file.error().where + ": " + from_file.error().what + "; " +
-                   from_pod.error().where + ": " + from_pod.error().what,
-               "name a kubeconfig, set KUBECONFIG, or run in a pod; `computelocator simulate` makes a cluster to try"};
+               "no cluster is known: " + from_file.error().where + ": " + from_file.error().what +
+                   "; " + from_pod.error().where + ": " + from_pod.error().what,
+               "name a kubeconfig, set KUBECONFIG, or run in a pod; `computelocator simulate` "
+               "makes a cluster to try"};
 }
 
 }  // namespace computelocator

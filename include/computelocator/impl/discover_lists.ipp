@@ -1,6 +1,9 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
@@ -42,9 +45,15 @@ inline std::string text(json::value of) {
   return std::string(std::string_view(of.get_string()));
 }
 
+inline std::int64_t whole(json::value of) {
+  return of.is_null() ? 0 : std::int64_t(of.get_int64());
+}
+inline bool truth(json::value of) { return !of.is_null() && bool(of.get_bool()); }
+
 inline std::map<std::string, std::string> text_map(json::value of) {
   std::map<std::string, std::string> made;
-  for_fields(of, [&](std::string_view key, json::value value) { made[std::string(key)] = text(value); });
+  for_fields(
+      of, [&](std::string_view key, json::value value) { made[std::string(key)] = text(value); });
   return made;
 }
 
@@ -78,7 +87,7 @@ inline void read_status(json::value of, node& to) {
         if (name != "kubeletEndpoint") return;
         for_fields(endpoint, [&](std::string_view what, json::value port) {
           if (what != "Port") return;
-          const std::int64_t number = port.get_int64();
+          const std::int64_t number = whole(port);
           if (number > 0 && number < 65536) to.kubelet_port = static_cast<std::uint16_t>(number);
         });
       });
@@ -154,9 +163,11 @@ inline void read_container_status(json::value of, bool init, pod& to) {
   for_fields(of, [&](std::string_view key, json::value value) {
     if (key == "name") name = text(value);
     else if (key == "containerID") id = text(value);
-    else if (key == "restartCount") restarts = value.get_int64();
+    else if (key == "restartCount") restarts = whole(value);
     else if (key == "state")
-      for_fields(value, [&](std::string_view state, json::value) { running = running || state == "running"; });
+      for_fields(value, [&](std::string_view state, json::value since) {
+        if (state == "running") running = !since.is_null();
+      });
   });
   if (const std::size_t mark = id.find("://"); mark != std::string::npos) id.erase(0, mark + 3);
   pod_container& into = container_named(to, name, init);
@@ -174,7 +185,8 @@ inline void read_pod_metadata(json::value of, pod& to) {
     else if (key == "annotations") {
       for_fields(value, [&](std::string_view name, json::value part) {
         if (name == "kubernetes.io/config.hash") to.mirror_uid = text(part);
-        else if (name.substr(0, 14) == "prometheus.io/") to.annotations[std::string(name)] = text(part);
+        else if (name.substr(0, 14) == "prometheus.io/")
+          to.annotations[std::string(name)] = text(part);
       });
     } else if (key == "ownerReferences") {
       for_items(value, [&](json::value each) {
@@ -183,7 +195,7 @@ inline void read_pod_metadata(json::value of, pod& to) {
         for_fields(each, [&](std::string_view part, json::value what) {
           if (part == "kind") kind = text(what);
           else if (part == "name") name = text(what);
-          else if (part == "controller") controls = what.get_bool();
+          else if (part == "controller") controls = truth(what);
         });
         if (controls) {
           to.owner_kind = std::move(kind);
@@ -201,7 +213,7 @@ inline void read_object(json::value of, pod& to) {
     } else if (key == "spec") {
       for_fields(value, [&](std::string_view name, json::value part) {
         if (name == "nodeName") to.node = text(part);
-        else if (name == "hostNetwork") to.host_network = !part.is_null() && bool(part.get_bool());
+        else if (name == "hostNetwork") to.host_network = truth(part);
         else if (name == "containers")
           for_items(part, [&](json::value each) { read_spec_container(each, false, to); });
         else if (name == "initContainers" || name == "ephemeralContainers")
@@ -231,16 +243,45 @@ struct list_kind<pod> {
   static constexpr const char* resource = "pods";
 };
 
-inline bool name_is_plausible(std::string_view text) {
-  if (text.size() > 4096) return false;
-  for (const char c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7E) return false;
-  return true;
+inline bool selector_is_plausible(std::string_view text) {
+  return text.size() <= 4096 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7E; });
+}
+
+/// RFC 1123 label.
+inline bool is_label(std::string_view text) {
+  return !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-' &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
+}
+
+inline error refused_status(int http_status, std::string_view body, const std::string& where,
+                            const std::string& resource) {
+  const std::string said =
+      "HTTP status " + std::to_string(http_status) + ": " + status_message(body);
+  switch (http_status) {
+    case 401:
+      return {errc::unauthorized, where, said,
+              "the credentials are not valid (any more): renew the token or certificate"};
+    case 403:
+      return {errc::forbidden, where, said,
+              "allow `get` and `list` on " + resource + " to this user or service account (RBAC)"};
+    case 404:
+      return {errc::not_found, where, said, "check the server's URL: this is no Kubernetes API"};
+    case 429: return {errc::too_many_requests, where, said, "try again later"};
+    default: break;
+  }
+  if (http_status / 100 == 3)
+    return {errc::redirect_refused, where, said, "give the URL that answers by itself"};
+  return {errc::http_status, where, said,
+          http_status >= 500 ? "try again later; see the API server's log" : "check the selectors"};
 }
 
 }  // namespace detail::discover_
 
 std::string status_message(std::string_view body) {
+  body = body.substr(0, 65536);  // enough for any Status; the rest would be copied for nothing
   try {
     simdjson::ondemand::parser parser;
     const simdjson::padded_string padded(body);
@@ -253,17 +294,19 @@ std::string status_message(std::string_view body) {
 }
 
 result<std::monostate> check(const list_options& options) {
-  using detail::discover_::name_is_plausible;
+  using namespace detail::discover_;
   const auto refuse = [](const char* what, const std::string& given, const char* advice) {
-    return error{errc::invalid_argument, what, "\"" + printable(given) + "\" cannot be one", advice};
+    return error{errc::invalid_argument, what, "\"" + printable(given) + "\" cannot be one",
+                 advice};
   };
-  if (!name_is_plausible(options.label_selector))
+  if (!selector_is_plausible(options.label_selector))
     return refuse("label selector", options.label_selector, "write it as for kubectl get -l");
-  if (!name_is_plausible(options.field_selector))
-    return refuse("field selector", options.field_selector, "write it as for kubectl get --field-selector");
-  for (const char c : options.namespace_name)
-    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-') || options.namespace_name.size() > 63)
-      return refuse("namespace", options.namespace_name, "a namespace is small letters, digits and -");
+  if (!selector_is_plausible(options.field_selector))
+    return refuse("field selector", options.field_selector,
+                  "write it as for kubectl get --field-selector");
+  if (!options.namespace_name.empty() && !is_label(options.namespace_name))
+    return refuse("namespace", options.namespace_name,
+                  "a namespace is up to 63 small letters, digits and -");
   if (options.limit == 0) return error{errc::invalid_argument, "limit", "is 0", "500 is usual"};
   return ok();
 }
@@ -289,29 +332,22 @@ result<list_step> object_lister<T>::feed(int http_status, std::string_view body)
   const std::string resource = list_kind<T>::resource;
   if (http_status == 410) {
     if (++restarts_ > 3)
-      return error{errc::expired_list, where, "the list of " + resource + " expired again and again",
+      return error{errc::expired_list, where,
+                   "the list of " + resource + " expired again and again",
                    "ask for larger pages, or later"};
     items_.clear();
     continue_.clear();
     return list_step::restart;
   }
-  if (http_status != 200) {
-    const std::string said = "HTTP status " + std::to_string(http_status) + ": " + status_message(body);
-    switch (http_status) {
-      case 401:
-        return error{errc::unauthorized, where, said, "the credentials are not valid (any more): renew the token or certificate"};
-      case 403:
-        return error{errc::forbidden, where, said, "allow `get` and `list` on " + resource + " to this user or service account"};
-      case 404: return error{errc::not_found, where, said, "check the server's URL: this is no Kubernetes API"};
-      case 429: return error{errc::too_many_requests, where, said, "try again later"};
-      default: return error{http_status / 100 == 3 ? errc::redirect_refused : errc::http_status, where, said, ""};
-    }
-  }
+  if (http_status != 200) return refused_status(http_status, body, where, resource);
   if (body.size() > options_.max_body)
-    return error{errc::too_large, where, "the list of " + resource + " is larger than " + std::to_string(options_.max_body) + " bytes",
+    return error{errc::too_large, where,
+                 "the list of " + resource + " is larger than " +
+                     std::to_string(options_.max_body) + " bytes",
                  "lower the limit of a page"};
   std::string next, version;
-  bool has_items = false;
+  std::vector<T> page;
+  bool has_items = false, too_many = false;
   try {
     json::parser parser;
     const simdjson::padded_string padded(body);
@@ -326,27 +362,34 @@ result<list_step> object_lister<T>::feed(int http_status, std::string_view body)
       } else if (key == "items") {
         has_items = true;
         for_items(field.value(), [&](json::value each) {
-          if (items_.size() >= options_.max_items) return;
+          too_many = too_many || items_.size() + page.size() >= options_.max_items;
+          if (too_many) return;
           T made;
           read_object(each, made);
-          if (!made.name.empty()) items_.push_back(std::move(made));
+          if (!made.name.empty()) page.push_back(std::move(made));
         });
       }
     }
     // Something behind the document: it is not what a server writes.
     if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) has_items = false;
   } catch (const simdjson::simdjson_error& wrong) {
-    return error{errc::json_malformed, where, "the list of " + resource + " is not what it should be: " + wrong.what(),
+    return error{errc::json_malformed, where,
+                 "the list of " + resource + " is not what it should be: " + wrong.what(),
                  "check the server's URL"};
   }
   if (!has_items)
-    return error{errc::json_malformed, where, "the answer is no list of " + resource, "check the server's URL"};
-  if (items_.size() >= options_.max_items)
-    return error{errc::too_large, where, "there are more than " + std::to_string(options_.max_items) + " " + resource,
+    return error{errc::json_malformed, where, "the answer is no list of " + resource,
+                 "check the server's URL"};
+  if (too_many)
+    return error{errc::too_large, where,
+                 "there are more than " + std::to_string(options_.max_items) + " " + resource,
                  "narrow the list with a selector"};
-  if (!version.empty()) resource_version_ = version;
   if (!next.empty() && next == continue_)
-    return error{errc::json_malformed, where, "the list of " + resource + " goes round in a circle", ""};
+    return error{errc::json_malformed, where, "the list of " + resource + " goes round in a circle",
+                 "see what stands between us and the API server"};
+  if (!version.empty()) resource_version_ = std::move(version);
+  items_.insert(items_.end(), std::make_move_iterator(page.begin()),
+                std::make_move_iterator(page.end()));
   continue_ = std::move(next);
   return continue_.empty() ? list_step::done : list_step::more;
 }

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include <computelocator/error.hpp>
-#include <computelocator/outcome.hpp>
 
 namespace computelocator {
 
@@ -45,23 +44,6 @@ std::string_view to_string(errc code) noexcept {
     case errc::bad_content_type: return "bad_content_type";
     case errc::page_refused: return "page_refused";
     case errc::file_failed: return "file_failed";
-  }
-  return "unknown";
-}
-
-std::string_view to_string(stage reached) noexcept {
-  switch (reached) {
-    case stage::queued: return "queued";
-    case stage::resolve: return "resolve";
-    case stage::connect: return "connect";
-    case stage::tls: return "tls";
-    case stage::write: return "write";
-    case stage::read: return "read";
-    case stage::status: return "status";
-    case stage::body: return "body";
-    case stage::inflate: return "inflate";
-    case stage::parse: return "parse";
-    case stage::done: return "done";
   }
   return "unknown";
 }

@@ -1,0 +1,110 @@
+# Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+"""What README and docs say is what happens."""
+
+import ast
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import computelocator as cl
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_python_of_the_readme_runs():
+    three_lines, longer = blocks(README, "python")
+    exec(longer, {})
+    with cl.simulate(nodes=1, pods=2) as cluster:
+        os.environ["KUBECONFIG"] = cluster.kubeconfig
+        try:
+            exec(three_lines, {})
+        finally:
+            del os.environ["KUBECONFIG"]
+
+
+def test_cpp_of_the_readme_compiles():
+    (code,) = blocks(README, "cpp")
+    done = subprocess.run(
+        ["g++", "-std=c++20", "-fsyntax-only", "-I", str(ROOT / "include"), "-x", "c++", "-"],
+        input=code, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_docstring_examples():
+
+    for module in (cl, cl._verbs, cl._snapshot, cl._simulate):
+        assert doctest.testmod(module).failed == 0
+
+
+def verdict(page, dialect, policy):
+    try:
+        snapshot = cl.parse(page, dialect=dialect, policy=policy)
+    except cl.ParseError:
+        return "no"
+    rejected = len(snapshot.rejects())
+    return f"{len(snapshot)}" + (f", {rejected} rejected" if rejected else "")
+
+
+def test_verdicts_of_the_grammar():
+    text = (ROOT / "docs" / "grammar.md").read_text().split("## Verdicts")[1]
+    rows = re.findall(r"^\| (.*?) \| `('.*')` \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) > 60
+    columns = [(d, p) for d, p in [("prometheus", "strict"), ("prometheus", "prometheus"),
+               ("prometheus", "lenient"), ("openmetrics", "strict"), ("openmetrics", "prometheus")]]  # fmt: skip
+    for name, literal, cells in rows:
+        page = ast.literal_eval("b" + literal)
+        for (dialect, policy), said in zip(columns, cells.split(" | "), strict=True):
+            whole = page
+            if dialect == "openmetrics" and b"# EOF" not in page and "without" not in name:
+                whole = page + b"# EOF\n"
+            assert verdict(whole, dialect, policy) == said, f"{name}, {dialect}, {policy}"
+
+
+def same(text):
+    text = re.sub(r"(127\.\d+\.\d+\.\d+):\d+", r"\1:PORT", text)
+    text = re.sub(r"\d+\.\d\d s", "TIME", text)
+    return re.sub(r"\d+ bytes", "N bytes", text).strip()
+
+
+MESSAGES = re.findall(
+    r"^## (.*?)\n(.*?)```console\n\$ computelocator (.*?)\n(.*?)```\n\nExit status (\d+)",
+    (ROOT / "docs" / "messages.md").read_text(),
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("title,about,arguments,said,status", MESSAGES, ids=[m[0] for m in MESSAGES])
+def test_messages(title, about, arguments, said, status, tmp_path):
+    env = {**os.environ, "HOME": "/home/me", "KUBECONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
+    for name, content in re.findall(r"<!-- file (\S+): (b.*?) -->", about):
+        (tmp_path / name).write_bytes(ast.literal_eval(content))
+    simulated = re.search(r"<!-- simulate: (.*?) -->", about)
+    running = cl.simulate(nodes=1, pods=2, options=simulated[1].split()) if simulated else None
+    try:
+        if running:
+            env["KUBECONFIG"] = running.kubeconfig
+        done = subprocess.run(
+            [sys.executable, "-m", "computelocator", *arguments.split()],
+            capture_output=True, text=True, env=env, cwd=tmp_path, timeout=60,
+        )  # fmt: skip
+    finally:
+        if running:
+            running.close()
+    assert same(done.stderr) == same(said)
+    assert done.returncode == int(status)

@@ -1,0 +1,104 @@
+# Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+"""Which room may know which: the ``#include`` lines of every folder, held to docs/architecture.md."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+INCLUDE = ROOT / "include" / "computelocator"
+
+# Each room, and the rooms whose headers it may include. Data flows one way.
+MAY_USE = {
+    "error": set(),
+    "secret": set(),
+    "outcome": {"error"},
+    "target": {"secret"},
+    "token": {"error", "secret"},
+    "text": set(),
+    "table": set(),
+    "columns": {"text", "table"},
+    "arrow": {"columns", "table"},
+    "inventory": set(),
+    "cadvisor": {"columns", "inventory", "table"},
+    "discover": {"error", "inventory", "target", "token"},
+    "http": {"error", "outcome", "secret", "target"},
+    "inflate": {"error"},
+    "scrape": {"error", "http", "outcome", "target", "token"},
+    "collect": {"arrow", "cadvisor", "columns", "discover", "error", "http", "inflate", "inventory",
+                "outcome", "scrape", "secret", "table", "target", "token"},
+}  # fmt: skip
+
+# Libraries that only one room knows, and only inside.
+INSIDE = {
+    "boost/": {"http"},
+    "openssl/": {"http"},
+    "simdjson.h": {"discover"},
+    "yaml.h": {"discover"},
+    "isa-l": {"inflate"},
+}
+
+
+def room_of(path):
+    stem = path.stem
+    if stem == "samples_table":
+        return "columns"
+    return stem if stem in MAY_USE else stem.split("_")[0]
+
+
+def included(path):
+    return re.findall(r'^\s*#\s*include\s*[<"](.*?)[>"]', path.read_text(), re.MULTILINE)
+
+
+def headers():
+    for path in sorted(INCLUDE.rglob("*.?pp")):
+        if path.name not in ("src.hpp", "src_columns.hpp"):
+            yield path, room_of(path)
+
+
+def test_every_file_belongs_to_a_room():
+    for path, room in headers():
+        assert room in MAY_USE, path
+
+
+def test_rooms_know_only_what_they_may():
+    for path, room in headers():
+        for name in included(path):
+            if not name.startswith("computelocator/"):
+                continue
+            used = room_of(Path(name))
+            assert used == room or used in MAY_USE[room], f"{path.name} includes {name}"
+
+
+def test_a_library_is_known_inside_one_room_alone():
+    for path, room in headers():
+        for name in included(path):
+            for library, rooms in INSIDE.items():
+                if name.startswith(library):
+                    assert room in rooms and path.parent.name == "impl", f"{path.name}: {name}"
+
+
+def test_the_library_knows_neither_python_nor_the_simulated_cluster():
+    for folder in ("include", "src"):
+        for path in (ROOT / folder).rglob("*.?pp"):
+            for name in included(path):
+                assert not name.startswith(("pybind11", "Python.h", "simulate/")), f"{path}: {name}"
+
+
+def test_bindings_translate_public_headers():
+    for path in (ROOT / "bindings").glob("*.?pp"):
+        for name in included(path):
+            assert "impl/" not in name, f"{path.name}: {name}"
+
+
+def test_the_text_room_needs_only_the_standard_library():
+    for path, room in headers():
+        if room == "text":
+            for name in included(path):
+                assert name.startswith("computelocator/") or "/" not in name or name == "immintrin.h", name
+
+
+def test_no_file_is_too_long_to_read():
+    for folder in ("include", "src", "bindings", "python", "simulate", "tests", "examples", "tools"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".hpp", ".ipp", ".cpp", ".py"):
+                assert len(path.read_text().splitlines()) <= 700, path
