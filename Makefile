@@ -5,12 +5,12 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo test check check-rest sanitize threads consumers lint clean
+.PHONY: help setup demo test check check-rest sanitize threads fuzz peers consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
-	@echo 'make check    the tests, then sanitizers, consumers and lint'
+	@echo 'make check    the tests, then sanitizers, fuzzing, peers, consumers and lint'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -40,7 +40,7 @@ test: setup
 
 check: test check-rest
 
-check-rest: sanitize threads consumers lint
+check-rest: sanitize threads fuzz peers consumers lint
 
 sanitize: setup
 	@echo '== C++: tests under the address and undefined behaviour sanitizers'
@@ -55,6 +55,25 @@ threads: setup
 	@cmake -S . -B build/threads -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS='-O1 -fsanitize=thread -Wno-tsan' -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF >build/threads.log 2>&1 || { cat build/threads.log; exit 1; }
 	@cmake --build build/threads --target computelocator_scrape_test
 	@build/threads/tests/computelocator_scrape_test --gtest_brief=1
+
+FUZZ_SECONDS ?= 20
+fuzz: setup
+	@tools/setup check
+	@echo '== fuzzing: the corpus, then $(FUZZ_SECONDS) s a target'
+	@mkdir -p build
+	@cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=$$(tools/setup clang) -DCMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined -fno-sanitize-recover=all' -DCOMPUTELOCATOR_BUILD_FUZZERS=ON -DCOMPUTELOCATOR_BUILD_TESTS=OFF -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF -DCOMPUTELOCATOR_BUILD_SIMULATOR=OFF >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
+	@cmake --build build/fuzz --target fuzz_text fuzz_inflate fuzz_http_response fuzz_discover
+	@for name in text inflate http_response discover; do \
+	  mkdir -p build/fuzz/found/$$name; \
+	  build/fuzz/tests/fuzz/fuzz_$$name -runs=0 tests/fuzz/corpus/$$name 2>build/fuzz/$$name.log || { cat build/fuzz/$$name.log; exit 1; }; \
+	  build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ build/fuzz/found/$$name tests/fuzz/corpus/$$name 2>build/fuzz/$$name.log || { tail -40 build/fuzz/$$name.log; exit 1; }; \
+	  printf '%-14s %s\n' $$name "$$(tail -1 build/fuzz/$$name.log)"; \
+	done
+
+peers: setup
+	@tools/peers
+	@echo '== Python: a real Prometheus server on the same simulated cluster'
+	@$(PYTHON) -m pytest tests/python/test_prometheus.py
 
 consumers: setup
 	@tools/check-consumers

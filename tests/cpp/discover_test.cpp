@@ -597,4 +597,16 @@ TEST(target, what_kubelets_are_shown) {
   EXPECT_FALSE(cl::kubelet_target(nodes[0], cluster, options));
 }
 
+TEST(kubeconfig, long_texts_and_nested_anchors_are_not_multiplied) {
+  const folder in;
+  std::string many = "a: &a " + std::string(200'000, 'x') + "\nb: [";
+  for (int i = 0; i < 50'000; ++i) many += "*a,";
+  EXPECT_EQ(code_of(in, many + "]\n", "too much"), cl::errc::bad_configuration);
+  std::string nested = "a: ";
+  for (int i = 0; i < 60; ++i) nested += "&a" + std::to_string(i) + " [";
+  for (int i = 0; i < 90'000; ++i) nested += "x,";
+  EXPECT_EQ(code_of(in, nested + std::string(60, ']') + "\n", "too much"),
+            cl::errc::bad_configuration);
+}
+
 }  // namespace

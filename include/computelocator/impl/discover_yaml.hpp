@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <map>
-#include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,34 +15,46 @@
 
 namespace computelocator::detail::discover_ {
 
+struct yaml_field;
+
 /// A YAML (or JSON) document as a small tree: what a kubeconfig needs and no more.
 struct yaml_node {
   enum class kind { scalar, list, map } what = kind::scalar;
   std::string text;
   bool plain = true;  // not quoted: "null", "true" mean what they say
   std::vector<yaml_node> items;
-  std::vector<std::pair<std::string, yaml_node>> fields;
+  std::vector<yaml_field> fields;
 
-  const yaml_node* find(std::string_view name) const noexcept {
-    for (const auto& [key, value] : fields)
-      if (key == name) return &value;
-    return nullptr;
-  }
+  const yaml_node* find(std::string_view name) const noexcept;
   bool null() const noexcept {
     return what == kind::scalar && plain && (text.empty() || text == "~" || text == "null");
   }
 };
 
-/// libyaml's events to a tree, bounded in depth and in nodes; aliases count as what they stand for.
+struct yaml_field {
+  std::string name;
+  yaml_node value;
+};
+
+inline const yaml_node* yaml_node::find(std::string_view name) const noexcept {
+  for (const yaml_field& each : fields)
+    if (each.name == name) return &each.value;
+  return nullptr;
+}
+
+/// libyaml's events to a tree, bounded in depth, nodes and bytes; aliases and anchors count as
+/// what they copy.
 class yaml_reader {
  public:
   static constexpr int max_depth = 64;
   static constexpr std::size_t max_nodes = 100'000;
+  static constexpr std::size_t max_bytes = std::size_t{8} << 20;
 
   explicit yaml_reader(std::string_view text) {
     ready_ = yaml_parser_initialize(&parser_) == 1;
     if (ready_)
-      yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+      yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
+                                   text.size());
   }
   yaml_reader(const yaml_reader&) = delete;
   yaml_reader& operator=(const yaml_reader&) = delete;
@@ -93,16 +105,28 @@ class yaml_reader {
     why_ = why;
     return false;
   }
-  error fault() const { return {errc::bad_configuration, "line " + std::to_string(line_), why_, ""}; }
-
-  void remember(const unsigned char* anchor, const yaml_node& what) {
-    if (anchor != nullptr) anchors_[reinterpret_cast<const char*>(anchor)] = what;
+  error fault() const {
+    return {errc::bad_configuration, "line " + std::to_string(line_), why_, ""};
   }
-  static std::size_t count(const yaml_node& of) {
-    std::size_t all = 1;
-    for (const auto& each : of.items) all += count(each);
-    for (const auto& each : of.fields) all += count(each.second);
-    return all;
+
+  /// What a copy of `of` takes, so that one long text cannot be had a hundred thousand times.
+  bool pay(const yaml_node& of) {
+    ++nodes_;
+    bytes_ += of.text.size();
+    if (nodes_ > max_nodes || bytes_ > max_bytes) return refuse("holds too much");
+    for (const yaml_node& each : of.items)
+      if (!pay(each)) return false;
+    for (const yaml_field& each : of.fields) {
+      bytes_ += each.name.size();
+      if (!pay(each.value)) return false;
+    }
+    return true;
+  }
+  bool remember(const std::string& anchor, const yaml_node& what) {
+    if (anchor.empty()) return true;
+    if (!pay(what)) return false;
+    anchors_[anchor] = what;
+    return true;
   }
 
   bool value(event& now, yaml_node& to, int depth) {
@@ -114,14 +138,13 @@ class yaml_reader {
         const auto& scalar = now.value.data.scalar;
         to.text.assign(reinterpret_cast<const char*>(scalar.value), scalar.length);
         to.plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
-        remember(scalar.anchor, to);
-        return true;
+        return remember(name_of(scalar.anchor), to);
       }
       case YAML_ALIAS_EVENT: {
-        const auto found = anchors_.find(reinterpret_cast<const char*>(now.value.data.alias.anchor));
+        const auto found =
+            anchors_.find(reinterpret_cast<const char*>(now.value.data.alias.anchor));
         if (found == anchors_.end()) return refuse("names an anchor that is not there");
-        nodes_ += count(found->second);
-        if (nodes_ > max_nodes) return refuse("holds too much");
+        if (!pay(found->second)) return false;
         to = found->second;
         return true;
       }
@@ -136,27 +159,27 @@ class yaml_reader {
           if (!value(each, item, depth + 1)) return false;
           to.items.push_back(std::move(item));
         }
-        if (!anchor.empty()) anchors_[anchor] = to;
-        return true;
+        return remember(anchor, to);
       }
       case YAML_MAPPING_START_EVENT: {
         const std::string anchor = name_of(now.value.data.mapping_start.anchor);
         to.what = yaml_node::kind::map;
+        std::set<std::string> names;
         event each;
         for (;;) {
           if (!next(each)) return false;
           if (each.value.type == YAML_MAPPING_END_EVENT) break;
           if (each.value.type != YAML_SCALAR_EVENT) return refuse("has a name that is not text");
-          std::string name(reinterpret_cast<const char*>(each.value.data.scalar.value), each.value.data.scalar.length);
+          std::string name(reinterpret_cast<const char*>(each.value.data.scalar.value),
+                           each.value.data.scalar.length);
           if (name == "<<") return refuse("uses a merge key (<<), which kubectl does not know");
-          if (to.find(name) != nullptr) return refuse("gives a name twice");
+          if (!names.insert(name).second) return refuse("gives a name twice");
           if (!next(each)) return false;
           yaml_node item;
           if (!value(each, item, depth + 1)) return false;
-          to.fields.emplace_back(std::move(name), std::move(item));
+          to.fields.push_back({std::move(name), std::move(item)});
         }
-        if (!anchor.empty()) anchors_[anchor] = to;
-        return true;
+        return remember(anchor, to);
       }
       default: return refuse("is not YAML");
     }
@@ -168,7 +191,7 @@ class yaml_reader {
   yaml_parser_t parser_{};
   bool ready_ = false;
   std::string why_;
-  std::size_t line_ = 1, nodes_ = 0;
+  std::size_t line_ = 1, nodes_ = 0, bytes_ = 0;
   std::map<std::string, yaml_node> anchors_;
 };
 
