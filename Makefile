@@ -5,12 +5,13 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo test check check-rest sanitize threads fuzz peers consumers lint clean
+.PHONY: help setup demo bench test check check-rest sanitize threads fuzz peers consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
 	@echo 'make check    the tests, then sanitizers, fuzzing, peers, consumers and lint'
+	@echo 'make bench    pages and sweeps against prometheus_client, in Markdown'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -26,6 +27,11 @@ demo: setup
 	@mkdir -p build
 	@$(MAKE) --no-print-directory .venv/.package
 	@.venv/bin/computelocator demo
+
+bench: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@$(PYTHON) benchmarks/to_pandas.py
 
 test: setup
 	@mkdir -p build

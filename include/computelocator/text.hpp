@@ -196,8 +196,9 @@ struct parse_result {
 ///   bool on_error(const parse_error&);     false ends the page; without it the policy decides
 ///   void on_eof();
 ///   bool wants(std::string_view name);     false: the line is skipped before its labels are read
-///   bool knows(std::string_view block);    true: these bytes were once handed over as a sample's
-///                                          label_block(), so they need not be checked again
+///   bool knows(std::string_view block);    true: these bytes were once handed over as the
+///                                          label_block() of a sample whose name stood before it,
+///                                          so they need not be checked again
 /// No allocation, no recursion, nothing read beyond the page; noexcept where the sink is.
 template <class Sink>
 parse_result parse(std::string_view page, Sink&& sink, parse_options options = {});

@@ -150,4 +150,15 @@ TEST(columns, conformance_pages_of_any_kind) {
   }
 }
 
+TEST(columns, a_block_with_its_name_inside_vouches_for_no_other_line) {
+  // Found by fuzzing: the block of the first line made the second pass, whose name is given twice.
+  const std::string text = "{\"b\"} 1\na{\"b\"} 2\n{\"b\"} 3\n";
+  label_cache cache;
+  for (int i = 0; i < 2; ++i) {
+    const batch got = read_columns(text, cache).columns;
+    EXPECT_EQ(got.value, (std::vector<double>{1, 3}));
+    EXPECT_EQ(got.rejects.size(), 1u);
+  }
+}
+
 }  // namespace

@@ -89,13 +89,36 @@ label_cache::key label_cache::hash(std::string_view block) noexcept {
   const char* p = block.data();
   std::size_t left = block.size();
   std::uint64_t low = secret.k[0] ^ left, high = secret.k[1] + left;
+  if (left >= 64) {
+    // Four lanes that do not wait for one another: a multiplication's latency is four of them.
+    const std::uint64_t k2 = secret.k[2], k3 = secret.k[3], k4 = secret.k[4], k5 = secret.k[5];
+    std::uint64_t low1 = secret.k[1], low2 = k2, low3 = k3, high1 = k3, high2 = k4, high3 = k5;
+    const auto lane = [&](const char* at, std::uint64_t& l, std::uint64_t& h) {
+      const std::uint64_t a = load(at), b = load(at + 8);
+      l = mix(a ^ k2 ^ l, b ^ k3);
+      h = mix(a ^ k4, b ^ k5 ^ h);
+    };
+    for (; left >= 64; p += 64, left -= 64) {
+      lane(p, low, high);
+      lane(p + 16, low1, high1);
+      lane(p + 32, low2, high2);
+      lane(p + 48, low3, high3);
+    }
+    low = mix(low ^ secret.k[0], low1 ^ k4) ^ mix(low2 ^ k5, low3 ^ secret.k[1]);
+    high = mix(high ^ secret.k[1], high1 ^ k2) ^ mix(high2 ^ k3, high3 ^ secret.k[0]);
+  }
   for (; left >= 16; p += 16, left -= 16) {
     const std::uint64_t a = load(p), b = load(p + 8);
     low = mix(a ^ secret.k[2] ^ low, b ^ secret.k[3]);
     high = mix(a ^ secret.k[4], b ^ secret.k[5] ^ high);
   }
-  char tail[16] = {};
-  if (left != 0) std::memcpy(tail, p, left);
+  // The last 16 bytes, some of them for the second time: cheaper than a copy of what is left.
+  char copy[16] = {};
+  const char* tail = block.data() + block.size() - 16;
+  if (block.size() < 16) {
+    std::memcpy(copy, block.data(), block.size());
+    tail = copy;
+  }
   const std::uint64_t a = load(tail), b = load(tail + 8);
   low = mix(a ^ secret.k[2] ^ low, b ^ secret.k[3]);
   high = mix(a ^ secret.k[4], b ^ secret.k[5] ^ high);
@@ -224,7 +247,16 @@ class column_builder {
     if (made_.rows() >= options_.max_samples) return stop(parse_errc::too_many_samples, sample);
     std::uint32_t set;
     const std::string_view block = sample.label_block();
-    if (!asked_ || hashed_.data() != block.data() || hashed_.size() != block.size()) knows(block);
+    const bool name_inside = !block.empty() && sample.name().data() > block.data();
+    if (name_inside) {
+      // The same bytes behind another name would be a fault: such a block is not one that knows()
+      // may vouch for, so it is remembered under a hash of its own.
+      hash_ = label_cache::hash(block);
+      hash_.high = ~hash_.high;
+      found_ = cache_.find(hash_, block.size());
+    } else if (!asked_ || hashed_.data() != block.data() || hashed_.size() != block.size()) {
+      knows(block);
+    }
     if (found_ != nullptr) {
       set = *found_ - 1;
     } else {

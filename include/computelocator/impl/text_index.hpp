@@ -116,10 +116,10 @@ class line_index {
   /// holds all of [from, that offset) where the line fits into it.
   std::size_t end_of_line(std::size_t from) noexcept {
     if (from < begin_ || from >= end_) fill(from);
-    std::size_t found = find(from, &byte_masks::newlines);
+    std::size_t found = find(from, end_, &byte_masks::newlines);
     if (found < end_ || end_ == page_.size()) return found;
     fill(from);
-    found = find(from, &byte_masks::newlines);
+    found = find(from, end_, &byte_masks::newlines);
     if (found < end_ || end_ == page_.size()) return found;
     const void* const newline = std::memchr(page_.data() + end_, '\n', page_.size() - end_);
     return newline ? static_cast<std::size_t>(static_cast<const char*>(newline) - page_.data())
@@ -129,14 +129,14 @@ class line_index {
   /// Offset of the first quote in [from, limit), or `limit`.
   std::size_t quote(std::size_t from, std::size_t limit) const noexcept {
     if (from >= limit) return limit;
-    if (limit <= end_ && from >= begin_) return std::min(find(from, &byte_masks::quotes), limit);
+    if (limit <= end_ && from >= begin_) return find(from, limit, &byte_masks::quotes);
     const void* const found = std::memchr(page_.data() + from, '"', limit - from);
     return found ? static_cast<std::size_t>(static_cast<const char*>(found) - page_.data()) : limit;
   }
 
   /// True where [from, limit) holds a backslash or a byte that is not ASCII.
   bool special(std::size_t from, std::size_t limit) const noexcept {
-    if (limit <= end_ && from >= begin_) return find(from, &byte_masks::special) < limit;
+    if (limit <= end_ && from >= begin_) return find(from, limit, &byte_masks::special) < limit;
     for (std::size_t i = from; i < limit; ++i)
       if (page_[i] == '\\' || static_cast<unsigned char>(page_[i]) >= 0x80) return true;
     return false;
@@ -160,16 +160,17 @@ class line_index {
     }
   }
 
-  std::size_t find(std::size_t from, std::uint64_t byte_masks::*kind) const noexcept {
+  /// Looks no further than `limit`, which lies within the window.
+  std::size_t find(std::size_t from, std::size_t limit, std::uint64_t byte_masks::*kind) const noexcept {
+    if (from >= limit) return limit;
     std::size_t block = (from - begin_) / 64;
-    const std::size_t last = (end_ - begin_ + 63) / 64;
-    if (block >= last) return end_;
+    const std::size_t last = (limit - begin_ - 1) / 64;
     std::uint64_t mask = masks_[block].*kind & (~std::uint64_t{0} << ((from - begin_) % 64));
     while (mask == 0) {
-      if (++block == last) return end_;
+      if (block++ == last) return limit;
       mask = masks_[block].*kind;
     }
-    return begin_ + block * 64 + static_cast<std::size_t>(std::countr_zero(mask));
+    return std::min(begin_ + block * 64 + static_cast<std::size_t>(std::countr_zero(mask)), limit);
   }
 
   std::string_view page_;

@@ -36,9 +36,14 @@ inline bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 /// Past the closing quote of the string whose opening quote is at `open`; `limit` + 1 where it
 /// does not end before `limit`.
 inline std::size_t end_of_string(std::string_view text, std::size_t open, std::size_t limit) noexcept {
-  for (std::size_t i = open + 1; i < limit; ++i) {
-    if (text[i] == '\\') ++i;
-    else if (text[i] == '"') return i + 1;
+  for (std::size_t from = open + 1; from < limit;) {
+    const void* const found = std::memchr(text.data() + from, '"', limit - from);
+    if (found == nullptr) break;
+    const std::size_t at = static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+    std::size_t escapes = at;
+    while (escapes > open + 1 && text[escapes - 1] == '\\') --escapes;
+    if ((at - escapes) % 2 == 0) return at + 1;
+    from = at + 1;
   }
   return limit + 1;
 }
@@ -60,7 +65,8 @@ inline void labels_view::iterator::advance() noexcept {
       name = rest_.substr(i + 1, past - i - 2);
       i = past;
     } else {
-      while (i < rest_.size() && detail::is(rest_[i], detail::label_more)) ++i;
+      // The block was checked: what stands before '=' and blanks is the name.
+      while (i < rest_.size() && rest_[i] != '=' && !detail::is_blank(rest_[i])) ++i;
       name = rest_.substr(start, i - start);
     }
     while (i < rest_.size() && detail::is_blank(rest_[i])) ++i;
@@ -163,6 +169,18 @@ class page_walker {
     return at;
   }
 
+  /// As end_of_name() of a metric. The lines of a family stand together, so the name of the line
+  /// before is tried first.
+  std::size_t end_of_metric_name(std::size_t at) noexcept {
+    const std::size_t length = name_before_.size();
+    if (length != 0 && end_ - at > length && std::memcmp(page_.data() + at, name_before_.data(), length) == 0 &&
+        !detail::is(page_[at + length], detail::name_more))
+      return at + length;
+    const std::size_t past = end_of_name(at, detail::name_first, detail::name_more);
+    name_before_ = page_.substr(at, past - at);
+    return past;
+  }
+
   std::size_t end_of_name(std::size_t at, std::uint8_t first, std::uint8_t more) const noexcept {
     if (at >= end_ || !detail::is(page_[at], first)) return at;
     ++at;
@@ -190,6 +208,7 @@ class page_walker {
   std::size_t at_ = 0, begin_ = 0, end_ = 0;
   bool over_ = false;
   bool failed_line_ = false;
+  std::string_view name_before_;
   parse_result result_;
 };
 
@@ -278,7 +297,10 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
   // Only the offsets of names are kept, for the look for duplicates; a sample with more labels
   // than this is checked against those that came first.
   constexpr std::size_t remembered = 64;
-  std::string_view seen[remembered];
+  struct {
+    const char* data;
+    std::size_t size;
+  } seen[remembered];  // left as it is: to clear it would cost more than the look itself
   std::size_t count = 0;
   const bool blanks = !openmetrics() || lenient();
   const std::size_t open = at++;
@@ -323,9 +345,9 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
       at = past;
       if (options_.rules != policy::prometheus) {
         for (std::size_t i = 0; i < count; ++i)
-          if (seen[i].size() == label.size() && std::memcmp(seen[i].data(), label.data(), label.size()) == 0)
+          if (seen[i].size == label.size() && std::memcmp(seen[i].data, label.data(), label.size()) == 0)
             return bad(parse_errc::duplicate_label, start);
-        if (count < remembered) seen[count++] = label;
+        if (count < remembered) seen[count++] = {label.data(), label.size()};
         if (label == "__name__") return bad(parse_errc::reserved_label, start);
       }
     }
@@ -378,7 +400,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   sample_view sample;
   sample.offset_ = begin_;
   sample.line_ = line();
-  std::size_t at = end_of_name(first, detail::name_first, detail::name_more);
+  std::size_t at = end_of_metric_name(first);
   sample.name_ = page_.substr(first, at - first);
   const auto unwanted = [&]() -> bool {
     if constexpr (requires { { sink_.wants(sample.name_) } -> std::convertible_to<bool>; }) {
