@@ -43,6 +43,7 @@ struct collect_options {
   std::size_t bytes_in_flight = std::size_t{512} << 20;
   std::size_t max_page_bytes = std::size_t{64} << 20;
   std::size_t max_samples = 1'000'000;        ///< of one page
+  std::size_t max_label_names = 1'000;        ///< of one target: each is a column of the tables
   std::size_t parsers = 0;                    ///< threads that inflate and parse; 0: one a CPU
 };
 

@@ -146,6 +146,7 @@ class label_cache {
   std::shared_ptr<label_sets> sets_;
   std::vector<slot> slots_;
   std::vector<std::uint32_t> value_slots_;  // value id + 1, by hash of the value
+  std::vector<std::uint32_t> name_slots_;   // name id + 1, likewise
   std::size_t used_ = 0;
   std::string scratch_;
 };

@@ -21,6 +21,16 @@ def missing(package: str, extra: str) -> ImportError:
     )
 
 
+def unchecked(dtype: Any, categories: Any) -> Any:
+    """Make a CategoricalDtype without the look for duplicates, where pandas offers that.
+
+    The look costs as much as all the rest of a small frame; without the private door of pandas
+    the result is the same.
+    """
+    door = getattr(dtype, "_from_fastpath", None)
+    return dtype(categories) if door is None else door(categories, ordered=False)
+
+
 def to_pandas(table: Table) -> pandas.DataFrame:
     """Make a DataFrame: categoricals, UTC times, units and help in ``attrs``.
 
@@ -40,7 +50,7 @@ def to_pandas(table: Table) -> pandas.DataFrame:
         gaps = None if valid is None else ~np.frombuffer(valid, np.bool_)
         if kind == "category":
             # Distinct texts and codes within them are what the C++ side makes: not checked again.
-            kinds = pd.CategoricalDtype(pd.Index(dictionary, dtype=object))
+            kinds = unchecked(pd.CategoricalDtype, pd.Index(dictionary, dtype=object))
             codes = np.frombuffer(values, np.int32)
             made[name] = pd.Categorical.from_codes(codes, dtype=kinds, validate=False)
         elif kind == "text":

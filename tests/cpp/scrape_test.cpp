@@ -250,6 +250,9 @@ TEST(sweep, a_page_larger_than_the_limit_is_refused_whole) {
   options = world.options();
   options.max_samples = 10;
   EXPECT_EQ(code_of(swept(options).outcomes[0]), "too_large");
+  options = world.options();
+  options.max_label_names = 5;
+  EXPECT_EQ(code_of(swept(options).outcomes[0]), "too_large");
 }
 
 TEST(sweep, budget_and_concurrency_of_one_still_finish) {

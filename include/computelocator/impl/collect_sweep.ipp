@@ -211,6 +211,10 @@ void collector::state::work_off(std::size_t, scraped_page page, outcome about, l
     if (read.stopped->code == parse_errc::too_many_samples) why.code = errc::too_large;
     return refuse(stage::parse, std::move(why));
   }
+  if (read.columns.sets->names() > options.max_label_names)
+    return refuse(stage::parse, {errc::too_large, {},
+                                 "the page has more than " + std::to_string(options.max_label_names) + " label names",
+                                 "raise max_label_names if that is meant"});
   if (read.columns.rows() == 0 && read.read.skipped == 0 && read.read.rejected > 0) {
     const reject& first = read.columns.rejects.front();
     return refuse(stage::parse, {errc::page_refused,

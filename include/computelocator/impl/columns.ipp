@@ -76,10 +76,10 @@ bool metric_selection::contains(std::string_view name) const noexcept {
 }
 
 label_cache::label_cache(std::size_t max_bytes)
-    : max_bytes_(max_bytes), sets_(std::make_shared<label_sets>()), slots_(64), value_slots_(64) {}
+    : max_bytes_(max_bytes), sets_(std::make_shared<label_sets>()), slots_(64), value_slots_(64), name_slots_(64) {}
 
 std::size_t label_cache::bytes() const noexcept {
-  return sizeof(*this) + slots_.capacity() * sizeof(slot) + value_slots_.capacity() * 4 + sets_->bytes();
+  return sizeof(*this) + slots_.capacity() * sizeof(slot) + (value_slots_.capacity() + name_slots_.capacity()) * 4 + sets_->bytes();
 }
 
 label_cache::key label_cache::hash(std::string_view block) noexcept {
@@ -130,8 +130,10 @@ void label_cache::start_page() {
   sets_ = std::make_shared<label_sets>();
   slots_.assign(64, slot{});
   value_slots_.assign(64, 0);
+  name_slots_.assign(64, 0);
   slots_.shrink_to_fit();
   value_slots_.shrink_to_fit();
+  name_slots_.shrink_to_fit();
   used_ = 0;
   ++generation_;
 }
@@ -165,10 +167,24 @@ void label_cache::grow_slots() {
 }
 
 std::uint32_t label_cache::intern_name(std::string_view name) {
-  for (std::uint32_t id = 0; id < sets_->names_.size(); ++id)
-    if (sets_->names_[id] == name) return id;
-  sets_->names_.emplace_back(name);
-  return static_cast<std::uint32_t>(sets_->names_.size() - 1);
+  // Hashed as values are: a page may have a name of its own on every line.
+  std::vector<std::string>& names = sets_->names_;
+  if ((names.size() + 1) * 2 > name_slots_.size()) {
+    std::vector<std::uint32_t> larger(name_slots_.size() * 2);
+    for (std::uint32_t id = 0; id < names.size(); ++id) {
+      std::size_t at = hash(names[id]).low & (larger.size() - 1);
+      while (larger[at] != 0) at = (at + 1) & (larger.size() - 1);
+      larger[at] = id + 1;
+    }
+    name_slots_ = std::move(larger);
+  }
+  const std::size_t mask = name_slots_.size() - 1;
+  std::size_t at = hash(name).low & mask;
+  for (; name_slots_[at] != 0; at = (at + 1) & mask)
+    if (names[name_slots_[at] - 1] == name) return name_slots_[at] - 1;
+  names.emplace_back(name);
+  name_slots_[at] = static_cast<std::uint32_t>(names.size());
+  return static_cast<std::uint32_t>(names.size() - 1);
 }
 
 std::uint32_t label_cache::intern_value(std::string_view decoded) {
@@ -194,13 +210,23 @@ std::uint32_t label_cache::intern_value(std::string_view decoded) {
 
 std::uint32_t label_cache::add(const key& hash, std::string_view block, labels_view labels) {
   label_sets& sets = writable();
+  // The label set before this one mostly has the same names in the same places, and some of the
+  // same values: those are looked at before a hash is made.
+  std::size_t like = sets.begins_.size() > 1 ? sets.begins_[sets.begins_.size() - 2] : 0;
+  const std::size_t like_end = sets.begins_.back();
   for (const label_view& label : labels) {
     std::string_view value = label.raw_value();
     if (label.escaped()) {
       scratch_.resize(value.size());
       value = std::string_view(scratch_.data(), label.decode(scratch_.data()));
     }
-    sets.entries_.push_back({intern_name(label.name()), intern_value(value)});
+    label_sets::entry made{};
+    const bool same_name = like < like_end && sets.names_[sets.entries_[like].name] == label.name();
+    made.name = same_name ? sets.entries_[like].name : intern_name(label.name());
+    made.value = same_name && sets.value(sets.entries_[like].value) == value ? sets.entries_[like].value
+                                                                            : intern_value(value);
+    sets.entries_.push_back(made);
+    ++like;
   }
   sets.begins_.push_back(static_cast<std::uint32_t>(sets.entries_.size()));
   const auto id = static_cast<std::uint32_t>(sets.size() - 1);

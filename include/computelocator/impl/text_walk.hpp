@@ -136,11 +136,16 @@ class page_walker {
   bool strict() const noexcept { return options_.rules == policy::strict; }
   bool lenient() const noexcept { return options_.rules == policy::lenient; }
 
-  std::string_view line() const noexcept { return page_.substr(begin_, end_ - begin_); }
+  /// The part of the page from `at` on; both ends lie within the page.
+  std::string_view cut(std::size_t at, std::size_t length) const noexcept {
+    return {page_.data() + at, length};
+  }
+
+  std::string_view line() const noexcept { return cut(begin_, end_ - begin_); }
 
   bool fail(parse_errc code, std::size_t offset) {
     const std::size_t end = end_ < begin_ ? begin_ : end_;
-    const parse_error error{code, offset, page_.substr(begin_, end - begin_)};
+    const parse_error error{code, offset, cut(begin_, end - begin_)};
     bool go_on = lenient();
     if constexpr (requires { { sink_.on_error(error) } -> std::convertible_to<bool>; })
       go_on = sink_.on_error(error);
@@ -177,7 +182,7 @@ class page_walker {
         !detail::is(page_[at + length], detail::name_more))
       return at + length;
     const std::size_t past = end_of_name(at, detail::name_first, detail::name_more);
-    name_before_ = page_.substr(at, past - at);
+    name_before_ = cut(at, past - at);
     return past;
   }
 
@@ -220,7 +225,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
     return true;
   };
   if (openmetrics()) {
-    if (line() == "# EOF" || (lenient() && page_.substr(first, end_ - first) == "# EOF")) {
+    if (line() == "# EOF" || (lenient() && cut(first, end_ - first) == "# EOF")) {
       result_.saw_eof = true;
       if constexpr (requires { sink_.on_eof(); }) sink_.on_eof();
       return true;
@@ -233,7 +238,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   at = openmetrics() ? at + 1 : skip_blanks(at, end_);
   std::size_t word_end = at;
   while (word_end < end_ && !detail::is_blank(page_[word_end])) ++word_end;
-  const std::string_view word = page_.substr(at, word_end - at);
+  const std::string_view word = cut(at, word_end - at);
   metadata_view meta;
   if (word == "HELP") meta.what = metadata_view::kind::help;
   else if (word == "TYPE") meta.what = metadata_view::kind::type;
@@ -247,12 +252,12 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   if (at < end_ && page_[at] == '"') {
     name_end = detail::end_of_string(page_, at, end_);
     if (name_end > end_) return fail(parse_errc::unterminated_value, at);
-    meta.name = page_.substr(at + 1, name_end - at - 2);
+    meta.name = cut(at + 1, name_end - at - 2);
     if (meta.name.empty()) return fail(parse_errc::bad_name, at);
     if (!detail::is_utf8(meta.name)) return fail(parse_errc::invalid_utf8, at);
   } else {
     name_end = end_of_name(at, detail::name_first, detail::name_more);
-    meta.name = page_.substr(at, name_end - at);
+    meta.name = cut(at, name_end - at);
   }
   if (meta.name.empty()) return fail(parse_errc::bad_metadata, at);
   if (name_end < end_ && !detail::is_blank(page_[name_end])) return fail(parse_errc::bad_name, name_end);
@@ -268,7 +273,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   std::size_t text_end = end_;
   if (meta.what == metadata_view::kind::type && !openmetrics())
     while (text_end > at && detail::is_blank(page_[text_end - 1])) --text_end;
-  meta.text = page_.substr(at, text_end - at);
+  meta.text = cut(at, text_end - at);
   if (meta.what == metadata_view::kind::type) {
     const auto type = detail::type_of_word(meta.text);
     const bool word_of_dialect =
@@ -318,13 +323,13 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
     if (page_[at] == '"') {
       const std::size_t past = string_end(at, limit, special);
       if (past > limit) return bad(parse_errc::unterminated_value, at);
-      label = page_.substr(at + 1, past - at - 2);
+      label = cut(at + 1, past - at - 2);
       if (label.empty()) return bad(parse_errc::bad_label_name, at);
       if (special && !detail::is_utf8(label)) return bad(parse_errc::invalid_utf8, at);
       at = past;
     } else {
       at = end_of_name(at, detail::label_first, detail::label_more);
-      label = page_.substr(start, at - start);
+      label = cut(start, at - start);
       if (label.empty()) return bad(parse_errc::bad_label_name, at);
     }
     if (blanks) at = skip_blanks(at, limit);
@@ -340,7 +345,7 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
       if (at >= limit || page_[at] != '"') return bad(parse_errc::missing_quote, at);
       const std::size_t past = string_end(at, limit, special);
       if (past > limit) return bad(parse_errc::unterminated_value, at);
-      if (special && !detail::is_utf8(page_.substr(at + 1, past - at - 2)))
+      if (special && !detail::is_utf8(cut(at + 1, past - at - 2)))
         return bad(parse_errc::invalid_utf8, at);
       at = past;
       if (options_.rules != policy::prometheus) {
@@ -377,16 +382,16 @@ bool page_walker<Sink>::read_exemplar(std::size_t at, sample_view& sample, bool 
   std::string_view none;
   const bool going = read_labels(at, end_, special, none, true);
   if (failed_line_) return going;
-  exemplar.label_block = page_.substr(open, at - open);
+  exemplar.label_block = cut(open, at - open);
   if (at >= end_ || page_[at] != ' ') return bad(at);
   const std::size_t value_at = ++at;
   while (at < end_ && page_[at] != ' ') ++at;
-  if (detail::parse_value(page_.substr(value_at, at - value_at), exemplar.value) != detail::number_fault::none)
+  if (detail::parse_value(cut(value_at, at - value_at), exemplar.value) != detail::number_fault::none)
     return bad(value_at);
   if (at < end_) {
     const std::size_t time_at = ++at;
     std::int64_t time = 0;
-    if (detail::parse_seconds_ms(page_.substr(time_at, end_ - time_at), time) != detail::number_fault::none)
+    if (detail::parse_seconds_ms(cut(time_at, end_ - time_at), time) != detail::number_fault::none)
       return bad(time_at);
     exemplar.timestamp_ms = time;
   }
@@ -401,7 +406,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   sample.offset_ = begin_;
   sample.line_ = line();
   std::size_t at = end_of_metric_name(first);
-  sample.name_ = page_.substr(first, at - first);
+  sample.name_ = cut(first, at - first);
   const auto unwanted = [&]() -> bool {
     if constexpr (requires { { sink_.wants(sample.name_) } -> std::convertible_to<bool>; }) {
       if (!sink_.wants(sample.name_)) {
@@ -428,7 +433,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
         std::size_t last = end_;
         while (last > open && page_[last - 1] != '}') --last;
         if (last > open + 1) {
-          sample.block_ = page_.substr(open, last - open);
+          sample.block_ = cut(open, last - open);
           known = sink_.knows(sample.block_);
           if (known) at = last;
         }
@@ -439,7 +444,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
       const bool going = read_labels(at, end_, special, quoted, false);
       if (failed_line_) return going;
       sample.name_ = quoted;
-      sample.block_ = page_.substr(open, at - open);
+      sample.block_ = cut(open, at - open);
       if (sample.name_.empty()) return fail(parse_errc::missing_name, open);
       if (!named && unwanted()) return true;
     }
@@ -456,7 +461,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   }
   const std::size_t value_at = at;
   while (at < end_ && !detail::is_blank(page_[at])) ++at;
-  sample.value_text_ = page_.substr(value_at, at - value_at);
+  sample.value_text_ = cut(value_at, at - value_at);
   if (sample.value_text_.empty()) return fail(parse_errc::missing_value, value_at);
   if (const auto fault = detail::parse_value(sample.value_text_, sample.value_);
       fault != detail::number_fault::none) {
@@ -466,7 +471,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   }
 
   const auto exemplar_at = [&](std::size_t offset) {
-    return openmetrics() && page_.substr(offset, end_ - offset).starts_with("# ");
+    return openmetrics() && cut(offset, end_ - offset).starts_with("# ");
   };
   const auto next = [&]() -> bool {  // past one blank (OpenMetrics) or any number of them
     if (at >= end_) return false;
@@ -481,7 +486,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
     if (!exemplar_at(at)) {
       const std::size_t time_at = at;
       while (at < end_ && !detail::is_blank(page_[at])) ++at;
-      sample.timestamp_text_ = page_.substr(time_at, at - time_at);
+      sample.timestamp_text_ = cut(time_at, at - time_at);
       std::int64_t time = 0;
       const auto fault = openmetrics()
                              ? detail::parse_seconds_ms(sample.timestamp_text_, time)
