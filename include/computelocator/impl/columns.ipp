@@ -114,11 +114,11 @@ label_cache::key label_cache::hash(std::string_view block) noexcept {
   }
   // The last 16 bytes, some of them for the second time: cheaper than a copy of what is left.
   char copy[16] = {};
-  const char* tail = block.data() + block.size() - 16;
-  if (block.size() < 16) {
+  const char* tail = copy;
+  if (block.size() >= 16)
+    tail = block.data() + block.size() - 16;
+  else if (!block.empty())
     std::memcpy(copy, block.data(), block.size());
-    tail = copy;
-  }
   const std::uint64_t a = load(tail), b = load(tail + 8);
   low = mix(a ^ secret.k[2] ^ low, b ^ secret.k[3]);
   high = mix(a ^ secret.k[4], b ^ secret.k[5] ^ high);
