@@ -22,7 +22,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
@@ -54,7 +54,7 @@ std::string decoded(std::string_view text) {
   return out;
 }
 
-request read_request(const http::request<http::empty_body>& from) {
+request read_request(const http::request<http::string_body>& from) {
   request made;
   const std::string_view target(from.target().data(), from.target().size());
   const std::size_t mark = target.find('?');
@@ -81,6 +81,7 @@ const char* reason(int status) {
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
     case 410: return "Gone";
     case 422: return "Unprocessable Entity";
     case 503: return "Service Unavailable";
@@ -169,7 +170,8 @@ asio::awaitable<void> servers::state::serve(Stream& stream, tcp::socket& socket,
                              asio::redirect_error(asio::use_awaitable, ec));
   };
   for (;;) {
-    http::request_parser<http::empty_body> parser;
+    http::request_parser<http::string_body> parser;  // what a POST brings is read, then refused
+    parser.body_limit(std::uint64_t{1} << 20);
     co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
     if (ec) co_return;
     request asked = read_request(parser.get());
