@@ -151,7 +151,8 @@ class label_cache {
   std::string scratch_;
 };
 
-/// Reads `page` into columns. Under `lenient` faulty lines are in rejects; otherwise, and past a
+/// Reads `page` into columns; OpenMetrics under `strict` is held to the rules of openmetrics.hpp, and
+/// then every line is read, also of metrics that are not wanted. Under `lenient` faulty lines are in rejects; otherwise, and past a
 /// limit, `stopped` says what ended the page and the columns hold what came before.
 column_result read_columns(std::string_view page, label_cache& cache, const column_options& options = {});
 

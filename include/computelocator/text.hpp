@@ -26,7 +26,8 @@ enum class dialect : std::uint8_t {
 
 /// What to make of a page that is not quite right. See docs/grammar.md for every case.
 enum class policy : std::uint8_t {
-  strict,      ///< the specification's text; the first fault ends the page
+  strict,      ///< the specification's text; the first fault ends the page. What OpenMetrics asks of
+               ///< lines beside one another is in openmetrics.hpp
   prometheus,  ///< what Prometheus' own parser accepts, less its faults; the first fault ends the page
   lenient      ///< as prometheus, and CRLF, a byte order mark and blank lines; a bad line is rejected, the rest kept
 };
@@ -50,8 +51,17 @@ enum class parse_errc : std::uint8_t {
   missing_brace, missing_value, bad_value, value_out_of_range, bad_timestamp,
   timestamp_out_of_range, trailing_text, unexpected_blank, blank_line, unexpected_comment,
   bad_type, bad_metadata, carriage_return, byte_order_mark, missing_newline, missing_eof,
-  text_after_eof, bad_exemplar, semantic_rule, too_many_samples, too_many_labels
+  text_after_eof, bad_exemplar, too_many_samples, too_many_labels,
+  // The rules of OpenMetrics beyond its grammar (openmetrics.hpp).
+  repeated_metadata, misplaced_metadata, repeated_family, clashing_name, name_not_of_type,
+  unit_not_in_name, unit_not_allowed, interleaved_metric, repeated_sample, mixed_timestamps,
+  timestamp_goes_back, impossible_value, count_not_integer, bad_state_value, bad_bucket_label,
+  bad_quantile_label, missing_state_label, label_not_allowed, buckets_out_of_order,
+  buckets_not_cumulative, missing_inf_bucket, count_mismatch, count_and_sum_apart,
+  sum_beside_negative_buckets, missing_total, misplaced_exemplar, long_exemplar,
+  exemplar_outside_bucket
 };
+inline constexpr std::size_t parse_errc_count = static_cast<std::size_t>(parse_errc::exemplar_outside_bucket) + 1;
 
 /// What is wrong, in words.
 std::string_view what(parse_errc code) noexcept;
@@ -62,6 +72,13 @@ struct parse_error {
   parse_errc code{};
   std::size_t offset = 0;   ///< of the byte where it shows, from the start of the page
   std::string_view line;    ///< the whole line; a view into the page
+};
+
+/// What a sink's check() finds wrong with a line that the grammar allows.
+struct line_fault {
+  parse_errc code{};
+  std::size_t offset = 0;  ///< of the byte where it shows, from the start of the page
+  bool earlier = false;    ///< it is about lines before this one, and this one is to be asked again
 };
 
 struct position {
@@ -183,7 +200,8 @@ struct parse_options {
 struct parse_result {
   std::optional<parse_error> error;  ///< what ended the page early; empty: it was read to its end
   std::size_t samples = 0;           ///< handed to the sink
-  std::size_t skipped = 0;           ///< lines that the sink did not want; they were not checked
+  std::size_t skipped = 0;           ///< lines that the sink did not want; unless it has check(),
+                                     ///< they were not looked at
   std::size_t rejected = 0;          ///< faulty lines after which reading went on
   bool saw_eof = false;
 };
@@ -196,6 +214,10 @@ struct parse_result {
 ///   bool on_error(const parse_error&);     false ends the page; without it the policy decides
 ///   void on_eof();
 ///   bool wants(std::string_view name);     false: the line is skipped before its labels are read
+///   std::optional<line_fault> check(const sample_view&);     before on_sample: a fault is one of
+///   std::optional<line_fault> check(const metadata_view&);   the line, as if the grammar had found
+///   std::optional<line_fault> check_end();                   it; with check(), every line is read
+///                                          and wants() only decides what is handed over
 ///   bool knows(std::string_view block);    true: these bytes were once handed over as the
 ///                                          label_block() of a sample whose name stood before it,
 ///                                          so they need not be checked again

@@ -177,7 +177,7 @@ TEST(text, an_error_says_where) {
   const position at = locate(page, result.error->offset);
   EXPECT_EQ(at.line, 2u);
   EXPECT_EQ(at.column, 9u);
-  for (int code = 0; code <= static_cast<int>(parse_errc::too_many_labels); ++code) {
+  for (std::size_t code = 0; code < parse_errc_count; ++code) {
     EXPECT_FALSE(what(static_cast<parse_errc>(code)).empty());
     EXPECT_FALSE(advice(static_cast<parse_errc>(code)).empty());
   }

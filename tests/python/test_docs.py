@@ -76,6 +76,18 @@ def test_verdicts_of_the_grammar():
             assert verdict(whole, dialect, policy) == said, f"{name}, {dialect}, {policy}"
 
 
+def test_rules_of_openmetrics():
+    text = (ROOT / "docs" / "grammar.md").read_text().split("## The rules of OpenMetrics")[1]
+    rows = re.findall(r"^\| (.*?) \| `('.*')` \| (\d+):(\d+) \|$", text, re.MULTILINE)
+    assert len(rows) == 28
+    for rule, literal, line, column in rows:
+        page = ast.literal_eval("b" + literal) + b"# EOF\n"
+        assert len(cl.parse(page, dialect="openmetrics", policy="prometheus")) >= 0, rule
+        with pytest.raises(cl.ParseError) as caught:
+            cl.parse(page, dialect="openmetrics", policy="strict")
+        assert (caught.value.line, caught.value.column) == (int(line), int(column)), rule
+
+
 def same(text):
     text = re.sub(r"(127\.\d+\.\d+\.\d+):\d+", r"\1:PORT", text)
     text = re.sub(r"\d+\.\d\d s", "TIME", text)

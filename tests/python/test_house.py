@@ -15,8 +15,9 @@ MAY_USE = {
     "target": {"secret"},
     "token": {"error", "secret"},
     "text": set(),
+    "openmetrics": {"text"},
     "table": set(),
-    "columns": {"text", "table"},
+    "columns": {"openmetrics", "text", "table"},
     "arrow": {"columns", "table"},
     "inventory": set(),
     "cadvisor": {"columns", "inventory", "table"},
@@ -27,6 +28,9 @@ MAY_USE = {
     "collect": {"arrow", "cadvisor", "columns", "discover", "error", "http", "inflate", "inventory",
                 "outcome", "scrape", "secret", "table", "target", "token"},
 }  # fmt: skip
+
+# Header-only, and with nothing but the standard library.
+TEXT_ROOMS = {"text", "openmetrics"}
 
 # Libraries that only one room knows, and only inside.
 INSIDE = {
@@ -90,9 +94,9 @@ def test_bindings_translate_public_headers():
             assert "impl/" not in name, f"{path.name}: {name}"
 
 
-def test_the_text_room_needs_only_the_standard_library():
+def test_the_text_rooms_need_only_the_standard_library():
     for path, room in headers():
-        if room == "text":
+        if room in TEXT_ROOMS:
             for name in included(path):
                 assert name.startswith("computelocator/") or "/" not in name or name == "immintrin.h", name
 

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include <computelocator/columns.hpp>
+#include <computelocator/openmetrics.hpp>
 
 namespace computelocator {
 
@@ -392,10 +393,17 @@ class column_builder {
 
 column_result read_columns(std::string_view page, label_cache& cache, const column_options& options) {
   column_builder builder(page, cache, options);
-  page_walker<column_builder> walker(page, builder, options.grammar);
-  while (!builder.stopped() && walker.step()) {
+  const auto read = [&](auto& sink) {
+    page_walker<std::remove_reference_t<decltype(sink)>> walker(page, sink, options.grammar);
+    while (!builder.stopped() && walker.step()) {
+    }
+    return builder.finish(walker.result());
+  };
+  if (options.grammar.syntax == dialect::openmetrics && options.grammar.rules == policy::strict) {
+    validating checked(builder);
+    return read(checked);
   }
-  return builder.finish(walker.result());
+  return read(builder);
 }
 
 }  // namespace computelocator

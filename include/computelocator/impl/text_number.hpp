@@ -197,7 +197,7 @@ inline number_fault parse_seconds_ms(std::string_view text, std::int64_t& value)
   }
   double seconds = 0;
   if (const number_fault fault = parse_value(text, seconds); fault != number_fault::none) return fault;
-  if (seconds != seconds) return number_fault::syntax;
+  if (!(seconds - seconds == 0)) return number_fault::syntax;  // NaN and Inf are no times
   const double scaled = seconds * 1000;
   constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max();
   value = scaled >= 9.2e18 ? last : scaled <= -9.2e18 ? -last : static_cast<std::int64_t>(scaled);

@@ -143,9 +143,40 @@ class page_walker {
 
   std::string_view line() const noexcept { return cut(begin_, end_ - begin_); }
 
+  static constexpr bool checks = requires(Sink& sink, const sample_view& sample) { sink.check(sample); };
+
   bool fail(parse_errc code, std::size_t offset) {
     const std::size_t end = end_ < begin_ ? begin_ : end_;
-    const parse_error error{code, offset, cut(begin_, end - begin_)};
+    return fail(parse_error{code, offset, cut(begin_, end - begin_)});
+  }
+
+  /// A fault of a line before this one.
+  bool fail_earlier(parse_errc code, std::size_t offset) {
+    const std::size_t begin = offset == 0 ? 0 : page_.rfind('\n', offset - 1) + 1;
+    const std::size_t end = std::min(page_.find('\n', offset), page_.size());
+    return fail(parse_error{code, offset, cut(begin, end - begin)});
+  }
+
+  /// What the sink finds wrong with a line that the grammar allows. False: the line was rejected or
+  /// the page ended, and `going` says which.
+  template <class View>
+  bool passes(const View& view, bool& going) {
+    if constexpr (requires { sink_.check(view); })
+      while (const std::optional<line_fault> found = sink_.check(view)) {
+        going = found->earlier ? fail_earlier(found->code, found->offset) : fail(found->code, found->offset);
+        if (!going || !found->earlier) return false;
+      }
+    return true;
+  }
+
+  bool passes_end() {
+    if constexpr (requires { sink_.check_end(); })
+      while (const std::optional<line_fault> found = sink_.check_end())
+        if (!fail_earlier(found->code, found->offset)) return false;
+    return true;
+  }
+
+  bool fail(const parse_error& error) {
     bool go_on = lenient();
     if constexpr (requires { { sink_.on_error(error) } -> std::convertible_to<bool>; })
       go_on = sink_.on_error(error);
@@ -160,6 +191,7 @@ class page_walker {
 
   void finish() {
     over_ = true;
+    if (!result_.saw_eof && !passes_end()) return;
     if (openmetrics() && !result_.saw_eof) {
       // The mark that the page is whole is missing: no policy can know what was cut off.
       begin_ = end_ = page_.size();
@@ -226,6 +258,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   };
   if (openmetrics()) {
     if (line() == "# EOF" || (lenient() && cut(first, end_ - first) == "# EOF")) {
+      if (!passes_end()) return false;
       result_.saw_eof = true;
       if constexpr (requires { sink_.on_eof(); }) sink_.on_eof();
       return true;
@@ -286,6 +319,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   meta.quotes_escaped = openmetrics();
   meta.line = line();
   meta.offset = begin_;
+  if (bool going = true; !passes(std::as_const(meta), going)) return going;
   if constexpr (requires { sink_.on_metadata(meta); }) sink_.on_metadata(meta);
   return true;
 }
@@ -418,7 +452,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   };
   const bool named = !sample.name_.empty();
   if (!named && page_[first] != '{') return fail(parse_errc::bad_name, first);
-  if (named && unwanted()) return true;
+  if (!checks && named && unwanted()) return true;
 
   const bool blanks = !openmetrics() || lenient();
   const std::size_t after_name = at;
@@ -446,7 +480,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
       sample.name_ = quoted;
       sample.block_ = cut(open, at - open);
       if (sample.name_.empty()) return fail(parse_errc::missing_name, open);
-      if (!named && unwanted()) return true;
+      if (!checks && !named && unwanted()) return true;
     }
   } else if (at < end_ && at == after_name && !detail::is_blank(page_[at])) {
     return fail(parse_errc::bad_name, at);
@@ -504,6 +538,10 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
       const bool going = read_exemplar(at + 2, sample, special);
       if (failed_line_) return going;
     }
+  }
+  if constexpr (checks) {
+    if (bool going = true; !passes(std::as_const(sample), going)) return going;
+    if (unwanted()) return true;
   }
   ++result_.samples;
   if constexpr (requires { sink_.on_sample(std::as_const(sample)); }) sink_.on_sample(std::as_const(sample));

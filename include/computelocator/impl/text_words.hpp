@@ -147,9 +147,36 @@ inline std::string_view what(parse_errc code) noexcept {
     case parse_errc::missing_eof: return "an OpenMetrics page without '# EOF' at its end";
     case parse_errc::text_after_eof: return "text behind '# EOF'";
     case parse_errc::bad_exemplar: return "this is not an exemplar";
-    case parse_errc::semantic_rule: return "against a rule of OpenMetrics";
     case parse_errc::too_many_samples: return "more samples than the limit";
     case parse_errc::too_many_labels: return "more labels on one sample than the limit";
+    case parse_errc::repeated_metadata: return "a second HELP, TYPE or UNIT line of the same metric family";
+    case parse_errc::misplaced_metadata: return "a HELP, TYPE or UNIT line behind samples of its metric family";
+    case parse_errc::repeated_family: return "a metric family that stands on this page already";
+    case parse_errc::clashing_name: return "a name that samples of another metric family of this page can have";
+    case parse_errc::name_not_of_type: return "a sample name that the type of its metric family does not have";
+    case parse_errc::unit_not_in_name: return "a unit that is not the end of the metric family's name";
+    case parse_errc::unit_not_allowed: return "a unit on an info or a stateset";
+    case parse_errc::interleaved_metric: return "labels that stood in this metric family before, with others between";
+    case parse_errc::repeated_sample: return "the same sample for the second time";
+    case parse_errc::mixed_timestamps: return "samples of the same labels with and without a timestamp";
+    case parse_errc::timestamp_goes_back: return "a timestamp before that of the line above with the same labels";
+    case parse_errc::impossible_value: return "a value below zero or NaN where the type has none";
+    case parse_errc::count_not_integer: return "a count or bucket that is not a whole number";
+    case parse_errc::bad_state_value: return "a value other than 1 (info) or 0 and 1 (stateset)";
+    case parse_errc::bad_bucket_label: return "a bucket whose label le is missing or not a number";
+    case parse_errc::bad_quantile_label: return "a quantile whose label is missing or not from 0 to 1";
+    case parse_errc::missing_state_label: return "a state without the label that is called like its metric family";
+    case parse_errc::label_not_allowed: return "the label le or quantile on a sample that is no bucket or quantile";
+    case parse_errc::buckets_out_of_order: return "a bucket whose le is not above that of the one before";
+    case parse_errc::buckets_not_cumulative: return "a bucket that counts less than the one before";
+    case parse_errc::missing_inf_bucket: return "a histogram without a bucket le=\"+Inf\" at its end";
+    case parse_errc::count_mismatch: return "a count that is not that of the bucket le=\"+Inf\"";
+    case parse_errc::count_and_sum_apart: return "a histogram with a count and no sum, or a sum and no count";
+    case parse_errc::sum_beside_negative_buckets: return "a sum that the histogram's buckets do not allow";
+    case parse_errc::missing_total: return "a counter without its _total";
+    case parse_errc::misplaced_exemplar: return "an exemplar on a sample that is neither a bucket nor a counter's _total";
+    case parse_errc::long_exemplar: return "an exemplar with more than 128 characters of labels";
+    case parse_errc::exemplar_outside_bucket: return "an exemplar beyond the le of its bucket";
   }
   return "not readable";
 }
@@ -172,6 +199,34 @@ inline std::string_view advice(parse_errc code) noexcept {
     case parse_errc::bad_type: return "text 0.0.4 has counter, gauge, histogram, summary and untyped";
     case parse_errc::too_many_samples: return "ask for fewer metrics, or raise the limit";
     case parse_errc::too_many_labels: return "raise the limit if the target is to be trusted";
+    case parse_errc::repeated_metadata:
+    case parse_errc::repeated_family: return "write each metric family once, all of its samples together; or read with the policy prometheus";
+    case parse_errc::misplaced_metadata: return "write HELP, TYPE and UNIT before the samples; or read with the policy prometheus";
+    case parse_errc::clashing_name: return "rename one: _total, _created, _count, _sum, _bucket, _gcount, _gsum and _info belong to the types";
+    case parse_errc::name_not_of_type: return "end it as the type wants: counter _total, info _info, histogram _bucket; or read with the policy prometheus";
+    case parse_errc::unit_not_in_name: return "end the name in '_' and the unit, or leave the UNIT line out";
+    case parse_errc::unit_not_allowed: return "leave the UNIT line out";
+    case parse_errc::interleaved_metric:
+    case parse_errc::repeated_sample: return "write the samples of one label set together, each once; or read with the policy prometheus";
+    case parse_errc::mixed_timestamps:
+    case parse_errc::timestamp_goes_back: return "give all of them timestamps, in rising order, or none; or read with the policy prometheus";
+    case parse_errc::bad_bucket_label: return "write le as a number, and infinity as \"+Inf\"";
+    case parse_errc::sum_beside_negative_buckets: return "leave _sum out where a bucket is below zero; a _gsum below zero needs such a bucket";
+    case parse_errc::misplaced_exemplar:
+    case parse_errc::exemplar_outside_bucket: return "have the exporter put exemplars on counters and their own buckets; or read with the policy prometheus";
+    case parse_errc::long_exemplar: return "shorten its labels; or read with the policy prometheus";
+    case parse_errc::impossible_value:
+    case parse_errc::count_not_integer:
+    case parse_errc::bad_state_value:
+    case parse_errc::bad_quantile_label:
+    case parse_errc::missing_state_label:
+    case parse_errc::label_not_allowed:
+    case parse_errc::buckets_out_of_order:
+    case parse_errc::buckets_not_cumulative:
+    case parse_errc::missing_inf_bucket:
+    case parse_errc::count_mismatch:
+    case parse_errc::count_and_sum_apart:
+    case parse_errc::missing_total: return "mend the exporter, or read with the policy prometheus, which does not look at this";
     default: return "mend the exporter, or read with the policy lenient to keep the other lines";
   }
 }
