@@ -7,8 +7,6 @@
 #include <random>
 #include <span>
 
-#include <computelocator/impl/text_number.hpp>
-#include <computelocator/impl/text_words.hpp>
 #include <computelocator/openmetrics.hpp>
 
 namespace computelocator {
@@ -256,9 +254,6 @@ inline std::optional<line_fault> openmetrics_rules::check(const metadata_view& m
     if (family_.unit_set && unitless(meta.type)) return line_fault{parse_errc::unit_not_allowed, text_at};
     family_.type = meta.type;
   } else if (meta.what == metadata_view::kind::unit && !meta.text.empty()) {
-    const std::string_view unit = meta.text;
-    if (!name.ends_with(unit) || name.size() <= unit.size() || name[name.size() - unit.size() - 1] != '_')
-      return line_fault{parse_errc::unit_not_in_name, text_at};
     if (unitless(family_.type)) return line_fault{parse_errc::unit_not_allowed, text_at};
     family_.unit_set = true;
   }

@@ -279,7 +279,9 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   else return comment(parse_errc::unexpected_comment, first);
 
   at = word_end;
-  if (at == end_) return openmetrics() || !lenient() ? fail(parse_errc::bad_metadata, at) : true;
+  if (at == end_)  // to Prometheus a comment like any other
+    return openmetrics() || strict() ? fail(parse_errc::bad_metadata, at) : comment(parse_errc::bad_metadata, at);
+  if (openmetrics() && !lenient() && page_[at] != ' ') return fail(parse_errc::unexpected_blank, at);
   at = openmetrics() ? at + 1 : skip_blanks(at, end_);
   std::size_t name_end;
   if (at < end_ && page_[at] == '"') {
@@ -295,16 +297,18 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   if (meta.name.empty()) return fail(parse_errc::bad_metadata, at);
   if (name_end < end_ && !detail::is_blank(page_[name_end])) return fail(parse_errc::bad_name, name_end);
   at = name_end;
+  // The specification ignores blanks around the type; Prometheus holds them for a part of it.
+  const bool exact_type = meta.what == metadata_view::kind::type && options_.rules == policy::prometheus;
   if (at == end_) {
     if (openmetrics() || meta.what == metadata_view::kind::type) return fail(parse_errc::bad_metadata, at);
   } else if (openmetrics()) {
     if (page_[at] != ' ') return fail(parse_errc::unexpected_blank, at);
     ++at;
   } else {
-    at = skip_blanks(at, end_);
+    at = exact_type ? at + 1 : skip_blanks(at, end_);
   }
   std::size_t text_end = end_;
-  if (meta.what == metadata_view::kind::type && !openmetrics())
+  if (meta.what == metadata_view::kind::type && !openmetrics() && !exact_type)
     while (text_end > at && detail::is_blank(page_[text_end - 1])) --text_end;
   meta.text = cut(at, text_end - at);
   if (meta.what == metadata_view::kind::type) {
@@ -316,6 +320,10 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   } else if (!detail::is_utf8(meta.text)) {
     return fail(parse_errc::invalid_utf8, at);
   }
+  if (meta.what == metadata_view::kind::unit && !meta.text.empty() &&
+      !(meta.name.ends_with(meta.text) && meta.name.size() > meta.text.size() &&
+        meta.name[meta.name.size() - meta.text.size() - 1] == '_'))
+    return fail(parse_errc::unit_not_in_name, at);
   meta.quotes_escaped = openmetrics();
   meta.line = line();
   meta.offset = begin_;
@@ -456,6 +464,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
 
   const bool blanks = !openmetrics() || lenient();
   const std::size_t after_name = at;
+  bool name_ends_value_begins = false;
   if (!openmetrics()) at = skip_blanks(at, end_);
   const bool special = index_.special(first, end_);
   if (at < end_ && page_[at] == '{') {
@@ -483,7 +492,10 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
       if (!checks && !named && unwanted()) return true;
     }
   } else if (at < end_ && at == after_name && !detail::is_blank(page_[at])) {
-    return fail(parse_errc::bad_name, at);
+    // In text 0.0.4 a value that does not merge with the name may follow at once: a+1.
+    if (openmetrics() || (page_[at] != '+' && page_[at] != '-' && page_[at] != '.'))
+      return fail(parse_errc::bad_name, at);
+    name_ends_value_begins = true;
   }
 
   if (at >= end_) return fail(parse_errc::missing_value, at);
@@ -494,12 +506,13 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
     at = skip_blanks(at, end_);
   }
   const std::size_t value_at = at;
-  while (at < end_ && !detail::is_blank(page_[at])) ++at;
+  while (at < end_ && page_[at] != ' ' && !(blanks && page_[at] == '\t')) ++at;
   sample.value_text_ = cut(value_at, at - value_at);
   if (sample.value_text_.empty()) return fail(parse_errc::missing_value, value_at);
   if (const auto fault = detail::parse_value(sample.value_text_, sample.value_);
       fault != detail::number_fault::none) {
     if (page_[end_ - 1] == '\r') return fail(parse_errc::carriage_return, end_ - 1);
+    if (name_ends_value_begins) return fail(parse_errc::bad_name, value_at);
     return fail(fault == detail::number_fault::range ? parse_errc::value_out_of_range
                                                      : parse_errc::bad_value, value_at);
   }
@@ -519,7 +532,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   if (next()) {
     if (!exemplar_at(at)) {
       const std::size_t time_at = at;
-      while (at < end_ && !detail::is_blank(page_[at])) ++at;
+      while (at < end_ && page_[at] != ' ' && !(blanks && page_[at] == '\t')) ++at;
       sample.timestamp_text_ = cut(time_at, at - time_at);
       std::int64_t time = 0;
       const auto fault = openmetrics()

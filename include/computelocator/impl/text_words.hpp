@@ -26,10 +26,10 @@ inline std::optional<metric_type> type_of_word(std::string_view word) noexcept {
   return std::nullopt;
 }
 
-/// The types of text 0.0.4; "unknown" is a newer word for its "untyped" that Prometheus takes.
+/// The types of text 0.0.4.
 inline bool is_classic_type(std::string_view word) noexcept {
   return word == "counter" || word == "gauge" || word == "histogram" || word == "summary" ||
-         word == "untyped" || word == "unknown";
+         word == "untyped";
 }
 
 inline std::size_t decode_escapes(std::string_view raw, bool quotes, char* out) noexcept {
