@@ -78,8 +78,8 @@ fuzz: setup
 
 peers: setup
 	@tools/peers
-	@echo '== Python: a real Prometheus server on the same simulated cluster'
-	@$(PYTHON) -m pytest tests/python/test_prometheus.py
+	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page'
+	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py
 
 consumers: setup
 	@tools/check-consumers
