@@ -152,7 +152,7 @@ def test_every_capture(both, shared):
 
 
 def own_pages():
-    for path in [*(ROOT / "tests" / "fixtures").glob("*"), *(ROOT / "tests" / "fuzz" / "corpus" / "text").glob("*")]:
+    for path in [*(ROOT / "tests" / "fixtures").glob("*.prom"), *(ROOT / "tests" / "fuzz" / "corpus" / "text").glob("*")]:
         yield path.read_bytes()
     for literal in re.findall(r"\| `('.*')` \|", (ROOT / "docs" / "grammar.md").read_text()):
         page = ast.literal_eval("b" + literal)
