@@ -118,7 +118,6 @@ class labels_view {
     using difference_type = std::ptrdiff_t;
     using iterator_category = std::forward_iterator_tag;
     iterator() = default;
-    explicit iterator(std::string_view rest) noexcept : rest_(rest) { advance(); }
     const label_view& operator*() const noexcept { return label_; }
     const label_view* operator->() const noexcept { return &label_; }
     iterator& operator++() noexcept { advance(); return *this; }
@@ -126,20 +125,37 @@ class labels_view {
     friend bool operator==(const iterator& a, const iterator& b) noexcept { return a.at_ == b.at_; }
 
    private:
+    friend class labels_view;
+    explicit iterator(const labels_view& of) noexcept
+        : rest_(of.block_.substr(of.marked_ == 0 ? 0 : 1)), marks_(of.marks_), base_(of.base_), marked_(of.marked_) {
+      advance();
+    }
     void advance() noexcept;
+    void look() noexcept;
     std::string_view rest_;
-    const char* at_ = nullptr;
+    const char* at_ = nullptr;  // the label's first byte
     label_view label_;
+    const std::uint16_t* marks_ = nullptr;
+    const char* base_ = nullptr;
+    std::uint32_t marked_ = 0;
   };
 
   labels_view() = default;
   explicit labels_view(std::string_view block) noexcept : block_(block) {}
-  iterator begin() const noexcept { return iterator(block_); }
+  /// Iterators live as long as this object, the labels as long as the page's bytes.
+  iterator begin() const noexcept { return iterator(*this); }
   iterator end() const noexcept { return iterator(); }
   bool empty() const noexcept { return begin() == end(); }
 
  private:
+  friend class sample_view;
+  template <class Sink> friend class page_walker;
+  static constexpr std::size_t most_marked = 16;
   std::string_view block_;
+  // Where the walker met the quotes of the values, from base_: so they need not be looked for again.
+  const char* base_ = nullptr;
+  std::uint32_t marked_ = 0;  // labels; 0: look for them
+  std::uint16_t marks_[2 * most_marked]{};
 };
 
 struct exemplar_view {
@@ -157,8 +173,9 @@ class sample_view {
   std::string_view name() const noexcept { return name_; }
   bool name_escaped() const noexcept { return name_.find('\\') != std::string_view::npos; }
   /// From '{' to '}', both included; empty where the line has none. Equal bytes are equal labels.
-  std::string_view label_block() const noexcept { return block_; }
-  labels_view labels() const noexcept { return labels_view(block_); }
+  std::string_view label_block() const noexcept { return labels_.block_; }
+  const labels_view& labels() const& noexcept { return labels_; }
+  labels_view labels() && noexcept { return labels_; }
   double value() const noexcept { return value_; }
   std::string_view value_text() const noexcept { return value_text_; }
   std::optional<std::int64_t> timestamp_ms() const noexcept { return timestamp_ms_; }
@@ -170,7 +187,8 @@ class sample_view {
 
  private:
   template <class Sink> friend class page_walker;
-  std::string_view name_, block_, value_text_, timestamp_text_, line_;
+  std::string_view name_, value_text_, timestamp_text_, line_;
+  labels_view labels_;
   double value_ = 0;
   std::optional<std::int64_t> timestamp_ms_;
   std::optional<exemplar_view> exemplar_;
@@ -213,14 +231,18 @@ struct parse_result {
 ///   void on_comment(std::string_view line);
 ///   bool on_error(const parse_error&);     false ends the page; without it the policy decides
 ///   void on_eof();
-///   bool wants(std::string_view name);     false: the line is skipped before its labels are read
+///   bool wants(std::string_view name);     false: the line is skipped before its labels are read;
+///                                          asked once for lines of one name that stand together
 ///   std::optional<line_fault> check(const sample_view&);     before on_sample: a fault is one of
 ///   std::optional<line_fault> check(const metadata_view&);   the line, as if the grammar had found
 ///   std::optional<line_fault> check_end();                   it; with check(), every line is read
 ///                                          and wants() only decides what is handed over
-///   bool knows(std::string_view block);    true: these bytes were once handed over as the
-///                                          label_block() of a sample whose name stood before it,
-///                                          so they need not be checked again
+///   std::size_t known_block(std::string_view rest);
+///                                          `rest` is the page from a '{' behind a name on. The size
+///                                          of the block at its start if these very bytes were
+///                                          handed over before as the label_block() of a sample
+///                                          whose name stood before it, under the same options:
+///                                          they are not checked again. Else 0
 /// No allocation, no recursion, nothing read beyond the page; noexcept where the sink is.
 template <class Sink>
 parse_result parse(std::string_view page, Sink&& sink, parse_options options = {});

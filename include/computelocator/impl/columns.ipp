@@ -262,12 +262,9 @@ class column_builder {
     return last_answer_;
   }
 
-  bool knows(std::string_view block) {
+  void look_up(std::string_view block) {
     hash_ = label_cache::hash(block);
-    hashed_ = block;
-    asked_ = true;
     found_ = cache_.find(hash_, block.size());
-    return found_ != nullptr;
   }
 
   void on_sample(const sample_view& sample) {
@@ -281,8 +278,8 @@ class column_builder {
       hash_ = label_cache::hash(block);
       hash_.high = ~hash_.high;
       found_ = cache_.find(hash_, block.size());
-    } else if (!asked_ || hashed_.data() != block.data() || hashed_.size() != block.size()) {
-      knows(block);
+    } else {
+      look_up(block);
     }
     if (found_ != nullptr) {
       set = *found_ - 1;
@@ -294,7 +291,6 @@ class column_builder {
       }
       set = cache_.add(hash_, block, sample.labels());
     }
-    asked_ = false;
     made_.metric_id.push_back(metric_of(sample));
     made_.label_set_id.push_back(set);
     made_.value.push_back(sample.value());
@@ -383,8 +379,8 @@ class column_builder {
   std::optional<parse_error> stopped_;
   std::unordered_map<std::string, std::uint32_t> metrics_;
   std::unordered_map<std::string, family> families_;
-  std::string_view last_name_, last_asked_, hashed_;
-  bool last_answer_ = false, asked_ = false;
+  std::string_view last_name_, last_asked_;
+  bool last_answer_ = false;
   std::uint32_t last_metric_ = 0;
   label_cache::key hash_{};
   std::uint32_t* found_ = nullptr;

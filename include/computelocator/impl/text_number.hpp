@@ -8,6 +8,8 @@
 #include <string_view>
 #include <system_error>
 
+#include <computelocator/impl/text_bytes.hpp>
+
 namespace computelocator::detail {
 
 enum class number_fault : std::uint8_t { none, syntax, range };
@@ -102,49 +104,85 @@ inline number_fault slow_value(std::string_view text, double& value) noexcept {
   return number_fault::none;
 }
 
+/// The number that the first `count` >= 1 bytes of a word of digits say.
+inline std::uint64_t digits_of_word(std::uint64_t word, std::size_t count) noexcept {
+  // Moved so that zeros lead; then pairs, fours and all eight come together.
+  const std::uint64_t digits = (word ^ each_byte('0')) << (64 - 8 * count);
+  const std::uint64_t pairs = digits * 10 + (digits >> 8);
+  constexpr std::uint64_t lanes = 0x000000FF000000FFu;
+  return ((pairs & lanes) * (100 + (1000000ull << 32)) + ((pairs >> 16) & lanes) * (1 + (10000ull << 32))) >> 32;
+}
+
+inline constexpr std::uint64_t small_powers_of_ten[] = {1,      10,      100,      1000,     10000,
+                                                        100000, 1000000, 10000000, 100000000};
+
+/// Digits from `p` on are put behind `mantissa`; gives where they end. Not more than `most` words.
+inline const char* take_digits(const char* p, std::uint64_t& mantissa, int most) noexcept {
+  for (; most != 0; --most) {
+    const std::uint64_t word = load_word(p);
+    const std::uint64_t rest = not_digits(word);
+    const std::size_t count = rest == 0 ? 8 : bytes_before(rest);
+    if (count == 0) break;
+    mantissa = mantissa * small_powers_of_ten[count] + digits_of_word(word, count);
+    p += count;
+    if (count != 8) break;
+  }
+  return p;
+}
+
+/// Digits, a point, digits, an exponent: nearly every value that a page holds, up to 16 digits of
+/// it, read without knowing where it ends. Gives the byte behind it; nullptr where it needs a closer
+/// look. At least 40 bytes may be read.
+inline const char* quick_value(const char* p, double& value) noexcept {
+  // Up to 53 bits and a power of ten up to 22 are exact in a double, and so is one multiplication
+  // or division of the two (Clinger, "How to read floating point numbers accurately", 1990).
+  const bool negative = *p == '-';
+  p += negative;
+  std::uint64_t mantissa = 0;
+  const char* end = take_digits(p, mantissa, 2);
+  std::ptrdiff_t digits = end - p;
+  if (digits == 0) return nullptr;
+  int exponent = 0;
+  if (*end == '.') {
+    const char* const point = ++end;
+    end = take_digits(point, mantissa, 2);
+    digits += end - point;
+    exponent = -static_cast<int>(end - point);
+  }
+  if (digits > 16 || mantissa > std::uint64_t{1} << 53) return nullptr;
+  double parsed = static_cast<double>(mantissa);
+  if ((*end | 0x20) == 'e') {
+    const char sign = *++end;
+    end += sign == '+' || sign == '-';
+    if (!is_digit(*end)) return nullptr;
+    int size = *end++ - '0';
+    if (is_digit(*end)) size = size * 10 + (*end++ - '0');
+    exponent += sign == '-' ? -size : size;
+  }
+  if (exponent < -22 || exponent > 22) return nullptr;
+  if (exponent < 0) parsed /= exact_powers_of_ten[-exponent];
+  else if (exponent > 0) parsed *= exact_powers_of_ten[exponent];
+  value = negative ? -parsed : parsed;
+  return end;
+}
+
+/// Milliseconds of 13 digits, as the times of this age are. Gives the byte behind them, or nullptr.
+/// At least 14 bytes may be read.
+inline const char* quick_time(const char* p, std::int64_t& time) noexcept {
+  const std::uint64_t first = load_word(p), last = load_word(p + 5);
+  if ((not_digits(first) | not_digits(last)) != 0 || is_digit(p[13])) return nullptr;
+  time = static_cast<std::int64_t>(digits_of_word(first, 8) * 100000 + digits_of_word(last >> 24, 5));
+  return p + 13;
+}
+
 /// The double nearest to `text`. NaN and Inf in any case; neither hexadecimal nor underscores.
 inline number_fault parse_value(std::string_view text, double& value) noexcept {
-  // Up to 15 significant digits and a power of ten up to 22 are exact in a double, and so is one
-  // multiplication or division of the two (Clinger, "How to read floating point numbers
-  // accurately", 1990). That is nearly every value a page holds.
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  const bool negative = p != end && *p == '-';
-  if (negative) ++p;
-  std::uint64_t mantissa = 0;
-  int digits = 0, scale = 0;
-  const char* const first = p;
-  while (p != end && is_digit(*p)) {
-    mantissa = mantissa * 10 + static_cast<std::uint64_t>(*p++ - '0');
-    ++digits;
+  char copy[64] = {};
+  if (!text.empty() && text.size() <= 24) {
+    std::memcpy(copy, text.data(), text.size());
+    if (quick_value(copy, value) == copy + text.size()) return number_fault::none;
   }
-  if (p != end && *p == '.' && p != first) {
-    const char* const point = ++p;
-    while (p != end && is_digit(*p)) {
-      mantissa = mantissa * 10 + static_cast<std::uint64_t>(*p++ - '0');
-      ++digits;
-    }
-    scale = static_cast<int>(p - point > 400 ? 400 : p - point);
-  }
-  if (digits == 0 || digits > 15) return slow_value(text, value);
-  int exponent = 0;
-  if (p != end && (*p == 'e' || *p == 'E')) {
-    ++p;
-    const bool exponent_negative = p != end && *p == '-';
-    if (p != end && (*p == '-' || *p == '+')) ++p;
-    const char* const exponent_first = p;
-    while (p != end && is_digit(*p) && exponent < 1000) exponent = exponent * 10 + (*p++ - '0');
-    if (p == exponent_first) return number_fault::syntax;
-    if (exponent_negative) exponent = -exponent;
-  }
-  if (p != end) return slow_value(text, value);
-  exponent -= scale;
-  if (exponent < -22 || exponent > 22) return slow_value(text, value);
-  double parsed = static_cast<double>(mantissa);
-  if (exponent < 0) parsed /= exact_powers_of_ten[-exponent];
-  else parsed *= exact_powers_of_ten[exponent];
-  value = negative ? -parsed : parsed;
-  return number_fault::none;
+  return slow_value(text, value);
 }
 
 /// A whole number that fits std::int64_t, with an optional sign.

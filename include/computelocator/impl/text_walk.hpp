@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include <computelocator/impl/text_bytes.hpp>
 #include <computelocator/impl/text_index.hpp>
 #include <computelocator/impl/text_number.hpp>
 #include <computelocator/impl/text_utf8.hpp>
@@ -53,6 +54,16 @@ struct no_sink {};
 }  // namespace detail
 
 inline void labels_view::iterator::advance() noexcept {
+  if (marked_ == 0) return look();
+  const char* const open = base_ + marks_[0];
+  const char* const close = base_ + marks_[1];
+  at_ = rest_.data();
+  label_ = label_view({at_, static_cast<std::size_t>(open - at_) - 1}, {open + 1, static_cast<std::size_t>(close - open) - 1});
+  rest_ = --marked_ == 0 ? std::string_view() : std::string_view(close + 2, 1);
+  marks_ += 2;
+}
+
+inline void labels_view::iterator::look() noexcept {
   std::size_t i = 0;
   while (i < rest_.size()) {
     while (i < rest_.size() && (detail::is_blank(rest_[i]) || rest_[i] == ',' || rest_[i] == '{')) ++i;
@@ -94,6 +105,9 @@ class page_walker {
   page_walker(std::string_view page, Sink& sink, parse_options options,
               detail::index_kernel kernel = detail::best_index_kernel()) noexcept
       : page_(page), sink_(sink), options_(options), index_(page, kernel) {
+    // The scalar kernel is the specification: it reads every line with care.
+    if (kernel != detail::index_scalar && page.size() > detail::line_index::margin)
+      quick_until_ = page.size() - detail::line_index::margin;
     if (page_.starts_with("\xEF\xBB\xBF")) {
       if (lenient()) at_ = 3;
       else fail(parse_errc::byte_order_mark, 0);
@@ -107,6 +121,7 @@ class page_walker {
       finish();
       return false;
     }
+    if (at_ < quick_until_ && quick_line()) return !over_;
     begin_ = at_;
     end_ = index_.end_of_line(at_);
     const bool newline = end_ < page_.size();
@@ -206,18 +221,6 @@ class page_walker {
     return at;
   }
 
-  /// As end_of_name() of a metric. The lines of a family stand together, so the name of the line
-  /// before is tried first.
-  std::size_t end_of_metric_name(std::size_t at) noexcept {
-    const std::size_t length = name_before_.size();
-    if (length != 0 && end_ - at > length && std::memcmp(page_.data() + at, name_before_.data(), length) == 0 &&
-        !detail::is(page_[at + length], detail::name_more))
-      return at + length;
-    const std::size_t past = end_of_name(at, detail::name_first, detail::name_more);
-    name_before_ = cut(at, past - at);
-    return past;
-  }
-
   std::size_t end_of_name(std::size_t at, std::uint8_t first, std::uint8_t more) const noexcept {
     if (at >= end_ || !detail::is(page_[at], first)) return at;
     ++at;
@@ -225,28 +228,52 @@ class page_walker {
     return at;
   }
 
-  /// Past the closing quote of the string that opens at `open`, or `limit` + 1.
-  std::size_t string_end(std::size_t open, std::size_t limit, bool special) const noexcept {
-    if (special) return detail::end_of_string(page_, open, limit);
-    const std::size_t close = index_.quote(open + 1, limit);
-    return close + 1;
-  }
+  bool quick_line();
+  bool repeats_name(const char* line) const noexcept;
+  std::size_t quick_name(const char* line) const noexcept;
+  bool skip_lines() noexcept;
+  const char* quick_labels(const char* brace) noexcept;
+  bool is_separator(const char* before, const char* open) const noexcept;
+  bool labels_differ(std::size_t count) const noexcept;
+  const char* quick_numbers(const char* at) noexcept;
+  void hand_over();
 
+  bool wants(std::string_view name) {
+    if constexpr (requires { { sink_.wants(name) } -> std::convertible_to<bool>; }) return sink_.wants(name);
+    else return true;
+  }
   bool read_comment(std::size_t first);
   bool read_sample(std::size_t first);
-  bool read_labels(std::size_t& at, std::size_t limit, bool special, std::string_view& name,
-                   bool exemplar);
-  bool read_exemplar(std::size_t at, sample_view& sample, bool special);
+  bool read_labels(std::size_t& at, std::size_t limit, std::string_view& name, bool exemplar);
+  bool read_numbers(std::size_t at);
+  bool read_exemplar(std::size_t at);
 
   std::string_view page_;
   Sink& sink_;
   parse_options options_;
   detail::line_index index_;
   std::size_t at_ = 0, begin_ = 0, end_ = 0;
+  std::size_t quick_until_ = 0;  // quick reading looks up to line_index::margin bytes ahead
   bool over_ = false;
   bool failed_line_ = false;
+  bool wanted_ = true;           // what the sink said of name_before_
   std::string_view name_before_;
+  sample_view sample_;
   parse_result result_;
+
+  // What stood around the names of the labels of an earlier line, from '{' or '"' to '"'. Bytes that
+  // are equal to those need no other check; lines of a page mostly have the same names.
+  static constexpr std::size_t most_separators = 64;
+  struct separator {
+    const char* data;
+    std::size_t size;
+    std::string_view name() const noexcept {
+      const std::size_t first = *data == '{' ? 1 : 2;
+      return {data + first, size - first - 2};
+    }
+  };
+  std::array<separator, most_separators> separators_{};
+  std::size_t distinct_ = 0;  // so many of them, from the first on, have names that differ
 };
 
 template <class Sink>
@@ -260,6 +287,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
     if (line() == "# EOF" || (lenient() && cut(first, end_ - first) == "# EOF")) {
       if (!passes_end()) return false;
       result_.saw_eof = true;
+      quick_until_ = 0;
       if constexpr (requires { sink_.on_eof(); }) sink_.on_eof();
       return true;
     }
@@ -335,8 +363,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
 /// Reads from '{' at `at` to past the matching '}'. On a fault `failed_line_` is set and what
 /// fail() said is given back. `name` takes a quoted metric name, which must come first.
 template <class Sink>
-bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool special,
-                                    std::string_view& name, bool exemplar) {
+bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, std::string_view& name, bool exemplar) {
   const auto bad = [&](parse_errc code, std::size_t offset) {
     failed_line_ = true;
     return fail(code, offset);
@@ -363,11 +390,11 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
     std::string_view label;
     const std::size_t start = at;
     if (page_[at] == '"') {
-      const std::size_t past = string_end(at, limit, special);
+      const std::size_t past = detail::end_of_string(page_, at, limit);
       if (past > limit) return bad(parse_errc::unterminated_value, at);
       label = cut(at + 1, past - at - 2);
       if (label.empty()) return bad(parse_errc::bad_label_name, at);
-      if (special && !detail::is_utf8(label)) return bad(parse_errc::invalid_utf8, at);
+      if (!detail::is_utf8(label)) return bad(parse_errc::invalid_utf8, at);
       at = past;
     } else {
       at = end_of_name(at, detail::label_first, detail::label_more);
@@ -385,9 +412,9 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
       ++at;
       if (blanks) at = skip_blanks(at, limit);
       if (at >= limit || page_[at] != '"') return bad(parse_errc::missing_quote, at);
-      const std::size_t past = string_end(at, limit, special);
+      const std::size_t past = detail::end_of_string(page_, at, limit);
       if (past > limit) return bad(parse_errc::unterminated_value, at);
-      if (special && !detail::is_utf8(cut(at + 1, past - at - 2)))
+      if (!detail::is_utf8(cut(at + 1, past - at - 2)))
         return bad(parse_errc::invalid_utf8, at);
       at = past;
       if (options_.rules != policy::prometheus) {
@@ -413,7 +440,7 @@ bool page_walker<Sink>::read_labels(std::size_t& at, std::size_t limit, bool spe
 }
 
 template <class Sink>
-bool page_walker<Sink>::read_exemplar(std::size_t at, sample_view& sample, bool special) {
+bool page_walker<Sink>::read_exemplar(std::size_t at) {
   const auto bad = [&](std::size_t offset) {
     failed_line_ = true;
     return fail(parse_errc::bad_exemplar, offset);
@@ -422,7 +449,7 @@ bool page_walker<Sink>::read_exemplar(std::size_t at, sample_view& sample, bool 
   const std::size_t open = at;
   if (at >= end_ || page_[at] != '{') return bad(at);
   std::string_view none;
-  const bool going = read_labels(at, end_, special, none, true);
+  const bool going = read_labels(at, end_, none, true);
   if (failed_line_) return going;
   exemplar.label_block = cut(open, at - open);
   if (at >= end_ || page_[at] != ' ') return bad(at);
@@ -437,67 +464,49 @@ bool page_walker<Sink>::read_exemplar(std::size_t at, sample_view& sample, bool 
       return bad(time_at);
     exemplar.timestamp_ms = time;
   }
-  sample.exemplar_ = exemplar;
+  sample_.exemplar_ = exemplar;
   return true;
 }
 
 template <class Sink>
 bool page_walker<Sink>::read_sample(std::size_t first) {
   failed_line_ = false;
-  sample_view sample;
-  sample.offset_ = begin_;
-  sample.line_ = line();
-  std::size_t at = end_of_metric_name(first);
-  sample.name_ = cut(first, at - first);
-  const auto unwanted = [&]() -> bool {
-    if constexpr (requires { { sink_.wants(sample.name_) } -> std::convertible_to<bool>; }) {
-      if (!sink_.wants(sample.name_)) {
-        ++result_.skipped;
-        return true;
-      }
-    }
-    return false;
-  };
-  const bool named = !sample.name_.empty();
+  sample_ = {};
+  std::size_t at = end_of_name(first, detail::name_first, detail::name_more);
+  sample_.name_ = cut(first, at - first);
+  const bool named = !sample_.name_.empty();
   if (!named && page_[first] != '{') return fail(parse_errc::bad_name, first);
-  if (!checks && named && unwanted()) return true;
+  name_before_ = sample_.name_;
+  const auto unwanted = [&] {
+    wanted_ = wants(sample_.name_);
+    if (checks || wanted_) return false;
+    ++result_.skipped;
+    return true;
+  };
+  if (named && unwanted()) return true;
 
-  const bool blanks = !openmetrics() || lenient();
   const std::size_t after_name = at;
-  bool name_ends_value_begins = false;
   if (!openmetrics()) at = skip_blanks(at, end_);
-  const bool special = index_.special(first, end_);
   if (at < end_ && page_[at] == '{') {
     const std::size_t open = at;
-    bool known = false;
-    if constexpr (requires { { sink_.knows(sample.block_) } -> std::convertible_to<bool>; }) {
-      // The block ends at the brace behind the line's last quote, unless an exemplar follows.
-      if (named && !special) {
-        std::size_t last = end_;
-        while (last > open && page_[last - 1] != '}') --last;
-        if (last > open + 1) {
-          sample.block_ = cut(open, last - open);
-          known = sink_.knows(sample.block_);
-          if (known) at = last;
-        }
-      }
-    }
-    if (!known) {
-      std::string_view quoted = sample.name_;
-      const bool going = read_labels(at, end_, special, quoted, false);
-      if (failed_line_) return going;
-      sample.name_ = quoted;
-      sample.block_ = cut(open, at - open);
-      if (sample.name_.empty()) return fail(parse_errc::missing_name, open);
-      if (!checks && !named && unwanted()) return true;
-    }
+    const bool going = read_labels(at, end_, sample_.name_, false);
+    if (failed_line_) return going;
+    sample_.labels_.block_ = cut(open, at - open);
+    if (sample_.name_.empty()) return fail(parse_errc::missing_name, open);
+    if (!named && unwanted()) return true;
   } else if (at < end_ && at == after_name && !detail::is_blank(page_[at])) {
     // In text 0.0.4 a value that does not merge with the name may follow at once: a+1.
     if (openmetrics() || (page_[at] != '+' && page_[at] != '-' && page_[at] != '.'))
       return fail(parse_errc::bad_name, at);
-    name_ends_value_begins = true;
   }
+  return read_numbers(at);
+}
 
+/// The rest of a line, from what follows its labels on, and the end of a sample.
+template <class Sink>
+bool page_walker<Sink>::read_numbers(std::size_t at) {
+  failed_line_ = false;
+  const bool blanks = !openmetrics() || lenient();
   if (at >= end_) return fail(parse_errc::missing_value, at);
   if (openmetrics()) {
     if (page_[at] != ' ') return fail(parse_errc::unexpected_blank, at);
@@ -507,12 +516,12 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   }
   const std::size_t value_at = at;
   while (at < end_ && page_[at] != ' ' && !(blanks && page_[at] == '\t')) ++at;
-  sample.value_text_ = cut(value_at, at - value_at);
-  if (sample.value_text_.empty()) return fail(parse_errc::missing_value, value_at);
-  if (const auto fault = detail::parse_value(sample.value_text_, sample.value_);
+  sample_.value_text_ = cut(value_at, at - value_at);
+  if (sample_.value_text_.empty()) return fail(parse_errc::missing_value, value_at);
+  if (const auto fault = detail::parse_value(sample_.value_text_, sample_.value_);
       fault != detail::number_fault::none) {
     if (page_[end_ - 1] == '\r') return fail(parse_errc::carriage_return, end_ - 1);
-    if (name_ends_value_begins) return fail(parse_errc::bad_name, value_at);
+    if (detail::is(page_[value_at - 1], detail::name_more)) return fail(parse_errc::bad_name, value_at);
     return fail(fault == detail::number_fault::range ? parse_errc::value_out_of_range
                                                      : parse_errc::bad_value, value_at);
   }
@@ -533,32 +542,230 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
     if (!exemplar_at(at)) {
       const std::size_t time_at = at;
       while (at < end_ && page_[at] != ' ' && !(blanks && page_[at] == '\t')) ++at;
-      sample.timestamp_text_ = cut(time_at, at - time_at);
+      sample_.timestamp_text_ = cut(time_at, at - time_at);
       std::int64_t time = 0;
       const auto fault = openmetrics()
-                             ? detail::parse_seconds_ms(sample.timestamp_text_, time)
-                             : detail::parse_int64(sample.timestamp_text_,
+                             ? detail::parse_seconds_ms(sample_.timestamp_text_, time)
+                             : detail::parse_int64(sample_.timestamp_text_,
                                                    options_.rules != policy::prometheus, time);
       if (fault != detail::number_fault::none) {
         if (page_[end_ - 1] == '\r') return fail(parse_errc::carriage_return, end_ - 1);
         return fail(fault == detail::number_fault::range ? parse_errc::timestamp_out_of_range
                                                          : parse_errc::bad_timestamp, time_at);
       }
-      sample.timestamp_ms_ = time;
+      sample_.timestamp_ms_ = time;
       if (next() && !exemplar_at(at)) return fail(parse_errc::trailing_text, at);
     }
     if (at < end_ && exemplar_at(at)) {
-      const bool going = read_exemplar(at + 2, sample, special);
+      const bool going = read_exemplar(at + 2);
       if (failed_line_) return going;
     }
   }
+  hand_over();
+  return !over_;
+}
+
+template <class Sink>
+void page_walker<Sink>::hand_over() {
+  sample_.line_ = line();
+  sample_.offset_ = begin_;
   if constexpr (checks) {
-    if (bool going = true; !passes(std::as_const(sample), going)) return going;
-    if (unwanted()) return true;
+    if (bool going = true; !passes(std::as_const(sample_), going)) return;
+    if (!wanted_) {
+      ++result_.skipped;
+      return;
+    }
   }
   ++result_.samples;
-  if constexpr (requires { sink_.on_sample(std::as_const(sample)); }) sink_.on_sample(std::as_const(sample));
+  if constexpr (requires { sink_.on_sample(std::as_const(sample_)); }) sink_.on_sample(std::as_const(sample_));
+}
+
+/// Reads a line that looks as nearly all do: name{label="value",...} number time. False, with nothing
+/// done, where it does not: it is then read with care, and so is whatever is wrong.
+template <class Sink>
+bool page_walker<Sink>::quick_line() {
+  const char* const line = page_.data() + at_;
+  if (!repeats_name(line)) {
+    const std::size_t size = quick_name(line);
+    if (size == 0) return false;
+    name_before_ = {line, size};
+    wanted_ = wants(name_before_);
+  }
+  if (!checks && !wanted_) return skip_lines();
+
+  const char* at = line + name_before_.size();
+  sample_.labels_.marked_ = 0;
+  sample_.timestamp_text_ = {};
+  sample_.timestamp_ms_.reset();
+  sample_.exemplar_.reset();
+  if constexpr (requires { { sink_.known_block(page_) } -> std::convertible_to<std::size_t>; }) {
+    if (*at == '{') {
+      const std::size_t size = sink_.known_block({at, static_cast<std::size_t>(page_.data() + page_.size() - at)});
+      if (size != 0 && at + size < page_.data() + quick_until_) {
+        if (const char* const end = quick_numbers(at + size); end != nullptr) {
+          sample_.labels_.block_ = {at, size};
+          begin_ = at_;
+          end_ = static_cast<std::size_t>(end - page_.data());
+          at_ = end_ + 1;
+          sample_.name_ = {line, name_before_.size()};
+          hand_over();
+          return true;
+        }
+      }
+    }
+  }
+
+  index_.seek(at_);
+  sample_.labels_.block_ = {};
+  if (*at == '{') {
+    const char* const brace = at;
+    at = quick_labels(brace);
+    if (at == nullptr) return false;
+    sample_.labels_.block_ = {brace, static_cast<std::size_t>(at - brace)};
+  } else if (*at != ' ') {
+    return false;
+  }
+  while (index_.cursor >= index_.count())
+    if (!index_.extend(at_)) return false;
+  const std::size_t newline = index_.begin() + index_.marks()[index_.cursor];
+  if (page_[newline] != '\n') return false;
+  if (index_.foreign(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
+
+  ++index_.cursor;
+  begin_ = at_;
+  end_ = newline;
+  at_ = newline + 1;
+  if (lenient() && page_[end_ - 1] == '\r') --end_;
+  sample_.name_ = {line, name_before_.size()};
+  if (quick_numbers(at) != nullptr) hand_over();
+  else read_numbers(static_cast<std::size_t>(at - page_.data()));
   return true;
+}
+
+/// True where the line starts with the name of the line before: the lines of a family stand together.
+template <class Sink>
+bool page_walker<Sink>::repeats_name(const char* line) const noexcept {
+  const std::size_t size = name_before_.size();
+  if (size == 0 || size >= static_cast<std::size_t>(page_.data() + page_.size() - line)) return false;
+  return detail::same_bytes(line, name_before_.data(), size) && !detail::is(line[size], detail::name_more);
+}
+
+/// The size of the metric's name at `line`; 0 where there is none.
+template <class Sink>
+std::size_t page_walker<Sink>::quick_name(const char* line) const noexcept {
+  if (detail::is_digit(*line)) return 0;
+  const char* at = line;
+  for (const char* const last = page_.data() + page_.size() - 8; at <= last; at += 8)
+    if (const std::uint64_t other = detail::not_metric_name(detail::load_word(at)); other != 0)
+      return static_cast<std::size_t>(at - line) + detail::bytes_before(other);
+  return 0;
+}
+
+/// Leaves out lines that have the name of the line before. False where that is none, as the line
+/// is too long or too near to the end of the page.
+template <class Sink>
+bool page_walker<Sink>::skip_lines() noexcept {
+  const std::size_t first = at_;
+  for (bool same = true; same;) {
+    index_.fill(at_, true);
+    std::size_t i = 0;
+    for (; i < index_.count() && same; ++i) {
+      ++result_.skipped;
+      at_ = index_.begin() + index_.marks()[i] + 1;
+      same = repeats_name(page_.data() + at_);
+    }
+    if (i == 0) break;
+  }
+  index_.forget(at_);
+  return at_ != first;
+}
+
+/// Reads the labels behind `brace` by the marks of their quotes and gives the byte behind them; the
+/// cursor is then at the end of the line. nullptr where they are to be read with care.
+template <class Sink>
+const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
+  const detail::mark* const marks = index_.marks();
+  const char* window = page_.data() + index_.begin();
+  const char* before = brace;  // then the quote that ended the last value
+  std::size_t first = index_.cursor, at = first, label = 0;
+  for (;;) {
+    if (at >= index_.count()) {  // the line goes on behind the window
+      if (!index_.extend(at_)) return nullptr;
+      window = page_.data() + index_.begin();
+      before = brace;
+      first = at = index_.cursor;
+      label = 0;
+      continue;
+    }
+    const char* const open = window + marks[at];
+    const auto size = static_cast<std::size_t>(open - before) + 1;
+    if (label == most_separators) return nullptr;
+    separator& like = separators_[label];
+    if (size != like.size || !detail::same_bytes(before, like.data, size)) {
+      if (*open == '\n') break;
+      if (!is_separator(before, open)) return nullptr;
+      like = {before, size};
+      distinct_ = 0;
+    }
+    before = window + marks[at + 1];
+    at += 2;
+    ++label;
+  }
+  if (before[1] != '}' || (label != 0 && *before != '"')) return nullptr;
+  if (label > distinct_ && options_.rules != policy::prometheus) {
+    if (!labels_differ(label)) return nullptr;
+    distinct_ = label;
+  }
+  if (label <= labels_view::most_marked) {
+    sample_.labels_.base_ = window;
+    sample_.labels_.marked_ = static_cast<std::uint32_t>(label);
+    std::memcpy(sample_.labels_.marks_, marks + first, sizeof sample_.labels_.marks_);
+  }
+  index_.cursor = at;
+  return before + 2;
+}
+
+/// True for {name=" and ",name=" with a good name.
+template <class Sink>
+bool page_walker<Sink>::is_separator(const char* before, const char* open) const noexcept {
+  const char* name = before + 1;
+  if (*before != '{' && (*before != '"' || *name++ != ',')) return false;
+  const char* const equals = open - 1;
+  if (*open != '"' || *equals != '=' || name >= equals || detail::is_digit(*name)) return false;
+  const std::string_view whole(name, static_cast<std::size_t>(equals - name));
+  if (whole == "__name__" && options_.rules != policy::prometheus) return false;
+  for (; name + 8 <= equals; name += 8)
+    if (detail::not_label_name(detail::load_word(name)) != 0) return false;
+  return detail::bytes_before(detail::not_label_name(detail::load_word(name))) == static_cast<std::size_t>(equals - name);
+}
+
+template <class Sink>
+bool page_walker<Sink>::labels_differ(std::size_t count) const noexcept {
+  for (std::size_t i = 1; i < count; ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (separators_[i].name().size() == separators_[j].name().size() && separators_[i].name() == separators_[j].name())
+        return false;
+  return true;
+}
+
+/// Reads " number" or " number time" up to the end of the line, which it gives; nullptr where these
+/// are to be read with care.
+template <class Sink>
+const char* page_walker<Sink>::quick_numbers(const char* at) noexcept {
+  if (*at != ' ') return nullptr;
+  const char* const first = at + 1;
+  const char* end = detail::quick_value(first, sample_.value_);
+  if (end == nullptr) return nullptr;
+  sample_.value_text_ = {first, static_cast<std::size_t>(end - first)};
+  if (*end == '\n') return end;
+  if (*end != ' ' || openmetrics()) return nullptr;
+  const char* const second = end + 1;
+  std::int64_t time = 0;
+  end = detail::quick_time(second, time);
+  if (end == nullptr || *end != '\n') return nullptr;
+  sample_.timestamp_text_ = {second, static_cast<std::size_t>(end - second)};
+  sample_.timestamp_ms_ = time;
+  return end;
 }
 
 template <class Sink>
@@ -576,8 +783,8 @@ class samples {
     using value_type = sample_view;
     using difference_type = std::ptrdiff_t;
     using iterator_category = std::input_iterator_tag;
-    const sample_view& operator*() const noexcept { return owner_->sink_.sample; }
-    const sample_view* operator->() const noexcept { return &owner_->sink_.sample; }
+    const sample_view& operator*() const noexcept { return *owner_->sink_.sample; }
+    const sample_view* operator->() const noexcept { return owner_->sink_.sample; }
     iterator& operator++() { owner_->advance(); return *this; }
     void operator++(int) { owner_->advance(); }
     friend bool operator==(const iterator& it, std::default_sentinel_t) noexcept { return it.at_end(); }
@@ -585,7 +792,7 @@ class samples {
    private:
     friend class samples;
     explicit iterator(samples* owner) noexcept : owner_(owner) {}
-    bool at_end() const noexcept { return !owner_->sink_.full; }
+    bool at_end() const noexcept { return owner_->sink_.sample == nullptr; }
     samples* owner_;
   };
 
@@ -603,13 +810,12 @@ class samples {
 
  private:
   struct one_sample {
-    sample_view sample;
-    bool full = false;
-    void on_sample(const sample_view& found) noexcept { sample = found; full = true; }
+    const sample_view* sample = nullptr;  // the walker's own, until its next step
+    void on_sample(const sample_view& found) noexcept { sample = &found; }
   };
   void advance() {
-    sink_.full = false;
-    while (!sink_.full && walker_.step()) {
+    sink_.sample = nullptr;
+    while (sink_.sample == nullptr && walker_.step()) {
     }
   }
   one_sample sink_;
