@@ -5,13 +5,14 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo bench test check check-rest sanitize threads fuzz peers consumers lint clean
+.PHONY: help setup demo bench bench-check test check check-rest sanitize threads fuzz peers consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
-	@echo 'make check    the tests, then sanitizers, fuzzing, peers, consumers and lint'
-	@echo 'make bench    pages and sweeps against prometheus_client, in Markdown'
+	@echo 'make check    the tests, then sanitizers, fuzzing, peers, benchmarks for a moment, consumers and lint'
+	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
+	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -28,10 +29,24 @@ demo: setup
 	@$(MAKE) --no-print-directory .venv/.package
 	@.venv/bin/computelocator demo
 
-bench: setup
+build/bench/benchmarks/computelocator_bench: $(SOURCES) $(wildcard benchmarks/*.hpp benchmarks/*.cpp benchmarks/CMakeLists.txt)
+	@tools/setup bench
 	@mkdir -p build
+	@echo '== benchmarks: building'
+	@cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOMPUTELOCATOR_BUILD_BENCHMARKS=ON -DCOMPUTELOCATOR_COLUMNS_ONLY=ON -DCOMPUTELOCATOR_BUILD_TESTS=OFF -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF -DCOMPUTELOCATOR_BUILD_SIMULATOR=OFF -DCOMPUTELOCATOR_INSTALL=OFF >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
+	@cmake --build build/bench --target computelocator_bench
+	@touch $@
+
+bench: setup build/bench/benchmarks/computelocator_bench
 	@$(MAKE) --no-print-directory .venv/.package
-	@$(PYTHON) benchmarks/to_pandas.py
+	@tools/peers go_parsers.so
+	@$(PYTHON) benchmarks/run.py $(if $(WRITE),--write $(WRITE))
+
+bench-check: setup build/bench/benchmarks/computelocator_bench
+	@$(MAKE) --no-print-directory .venv/.package
+	@tools/peers go_parsers.so
+	@echo '== benchmarks: every contender for a moment, answers compared'
+	@$(PYTHON) benchmarks/run.py --check
 
 test: setup
 	@mkdir -p build
@@ -46,7 +61,7 @@ test: setup
 
 check: test check-rest
 
-check-rest: sanitize threads fuzz peers consumers lint
+check-rest: sanitize threads fuzz peers bench-check consumers lint
 
 sanitize: setup
 	@echo '== C++: tests under the address and undefined behaviour sanitizers'
@@ -86,7 +101,7 @@ consumers: setup
 
 lint: setup
 	@echo '== Python: ruff and mypy'
-	@.venv/bin/ruff check python tests/python
+	@.venv/bin/ruff check python tests/python benchmarks
 	@.venv/bin/mypy
 
 clean:

@@ -1,22 +1,22 @@
 # Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 """Pages to pandas against prometheus_client, and whole sweeps; every answer is checked first.
 
-Prints Markdown. Ratios are of medians of one run on one machine.
+Both tables are Markdown. Ratios are of medians of one run on one machine.
 """
 
-import gzip
 import math
-import platform
 import statistics
 import time
-from pathlib import Path
+from importlib.metadata import version
 
 import computelocator as cl
+import pages
 import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
-ROOT = Path(__file__).parents[1]
-CAPTURES = ROOT.parent / "shared" / "data" / "captures"
+
+def client_version():
+    return version("prometheus_client")
 
 
 def ours(text):
@@ -51,26 +51,22 @@ def median(work, times):
     return statistics.median(took)
 
 
-def page_of_110_pods():
-    with cl.simulate(nodes=1, pods=110) as cluster:
-        snap = cl.scrape(kubeconfig=cluster.kubeconfig, metrics="all", keep_pages=True)
-        return snap.page("node-000")
-
-
-def main():
-    print(f"Python {platform.python_version()}, pandas {pd.__version__}, {platform.machine()}\n")
-    print("| page | bytes | samples | computelocator to pandas | prometheus_client to pandas | ratio |")
-    print("|---|---|---|---|---|---|")
-    pages = {"generated node, 110 pods": page_of_110_pods()}
-    for path in sorted(CAPTURES.glob("*1_34_kubelet*")):
-        pages["kubelet 1.34 capture"] = gzip.decompress(path.read_bytes())
-    for name, text in pages.items():
+def pages_table():
+    yield "| page | bytes | samples | computelocator to pandas | prometheus_client to pandas | ratio |"
+    yield "|---|---|---|---|---|---|"
+    wanted = {"node-110": pages.node(110)} | {name: text for name, text in pages.captures() if "cadvisor" in name}
+    for name, text in wanted.items():
         samples = check(text)
         fast, slow = median(lambda text=text: ours(text), 41), median(lambda text=text: theirs(text), 5)
-        print(f"| {name} | {len(text):,} | {samples:,} | {fast * 1e3:.2f} ms | {slow * 1e3:.0f} ms | {slow / fast:.0f} |")
+        yield (
+            f"| {name} | {len(text):,} | {samples:,} | {fast * 1e3:.2f} ms | {slow * 1e3:.0f} ms | {slow / fast:.0f} |"
+        )
+    yield ""
 
-    print("\n| sweep of 100 nodes of 110 pods, TLS and gzip | first | second | samples | received | text |")
-    print("|---|---|---|---|---|---|")
+
+def sweeps_table():
+    yield "| sweep of 100 nodes of 110 pods, TLS and gzip | first | second | samples | received | text |"
+    yield "|---|---|---|---|---|---|"
     for name, options, metrics in (
         ("the 16 metrics, kubelets know `name[]`", [], None),
         ("the 16 metrics, kubelets ignore `name[]`", ["--ignore-name"], None),
@@ -87,9 +83,8 @@ def main():
                 seconds.append(time.perf_counter() - begun)
             assert snap.failed == 0 and len(snap.pods()) == 11_000
             outcomes = snap.outcomes()
-            print(f"| {name} | {seconds[0]:.2f} s | {seconds[1]:.2f} s | {len(snap):,} | "
-                  f"{outcomes['wire_bytes'].sum() / 1e6:.0f} MB | {outcomes['page_bytes'].sum() / 1e6:.0f} MB |")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+            yield (
+                f"| {name} | {seconds[0]:.2f} s | {seconds[1]:.2f} s | {len(snap):,} | "
+                f"{outcomes['wire_bytes'].sum() / 1e6:.0f} MB | {outcomes['page_bytes'].sum() / 1e6:.0f} MB |"
+            )
+    yield ""
