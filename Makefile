@@ -5,12 +5,13 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo bench bench-check test check check-rest sanitize threads fuzz peers consumers lint clean
+.PHONY: help setup demo bench bench-check test check check-rest sanitize threads fuzz peers arm64 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
-	@echo 'make check    the tests, then sanitizers, fuzzing, peers, benchmarks for a moment, consumers and lint'
+	@echo 'make check    the tests, then sanitizers, fuzzing, peers, benchmarks for a moment, the parser on'
+	@echo '              64-bit ARM under an emulator, consumers and lint'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make setup    install what is needed, nothing more'
@@ -61,7 +62,7 @@ test: setup
 
 check: test check-rest
 
-check-rest: sanitize threads fuzz peers bench-check consumers lint
+check-rest: sanitize threads fuzz peers bench-check arm64 consumers lint
 
 sanitize: setup
 	@echo '== C++: tests under the address and undefined behaviour sanitizers'
@@ -95,6 +96,9 @@ peers: setup
 	@tools/peers
 	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page'
 	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py
+
+arm64: setup
+	@tools/check-arm64
 
 consumers: setup
 	@tools/check-consumers
