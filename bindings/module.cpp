@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, module) {
   computelocator::bindings::register_errors(module);
   computelocator::bindings::register_table(module);
   computelocator::bindings::register_snapshot(module);
+  computelocator::bindings::register_history(module);
 }

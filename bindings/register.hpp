@@ -10,6 +10,7 @@ namespace computelocator::bindings {
 void register_errors(pybind11::module_& module);
 void register_table(pybind11::module_& module);
 void register_snapshot(pybind11::module_& module);
+void register_history(pybind11::module_& module);
 
 /// Raises the Python exception that `failure` stands for.
 [[noreturn]] void raise(const error& failure);

@@ -3,16 +3,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <computelocator/collect.hpp>
 
 #include "register.hpp"
+#include "snapshots.hpp"
 #include "tables.hpp"
 
 namespace py = pybind11;
@@ -20,12 +23,6 @@ namespace py = pybind11;
 namespace computelocator::bindings {
 
 namespace {
-
-using shared_snapshot = std::shared_ptr<const snapshot>;
-
-struct py_snapshot {
-  shared_snapshot held;
-};
 
 using maker = table (*)(const snapshot&);
 
@@ -71,6 +68,26 @@ py_snapshot parse_one(const py::buffer& source, const std::string& name, const s
   return {std::make_shared<const snapshot>(std::move(parsed).value())};
 }
 
+py_snapshot read_json(const py::buffer& source, const std::string& name, const std::string& metric,
+                      const std::string& node_label, std::size_t max_bytes, std::size_t max_samples) {
+  const py::buffer_info bytes = source.request();
+  if (bytes.ndim != 1 || (bytes.size > 0 && bytes.strides[0] != bytes.itemsize))
+    throw py::value_error("a contiguous buffer of one dimension is needed");
+  prometheus_json_options options;
+  options.name = name;
+  options.metric = metric;
+  options.node_label = node_label;
+  options.max_bytes = max_bytes;
+  options.max_samples = max_samples;
+  const std::string_view answer(static_cast<const char*>(bytes.ptr), static_cast<std::size_t>(bytes.size * bytes.itemsize));
+  auto read = [&] {
+    const py::gil_scoped_release unlocked;
+    return parse_prometheus_json(answer, options);
+  }();
+  if (!read) raise(read.error());
+  return {std::make_shared<const snapshot>(std::move(read).value())};
+}
+
 /// Reports progress to Python and looks for Ctrl-C, ten times a second at most.
 struct listener {
   std::stop_source stop;
@@ -104,6 +121,13 @@ std::chrono::milliseconds seconds(double given) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(given * 1000));
 }
 
+/// None, or (me, all).
+node_share share_of(const py::handle& given) {
+  node_share made;
+  if (!given.is_none()) std::tie(made.me, made.all) = py::cast<std::pair<std::string, std::vector<std::string>>>(given);
+  return made;
+}
+
 std::unique_ptr<py_collector> open_collector(const py::dict& given) {
   collect_options options;
   for (const auto& [key, value] : given) {
@@ -122,6 +146,8 @@ std::unique_ptr<py_collector> open_collector(const py::dict& given) {
     else if (name == "all_metrics") options.all_metrics = py::cast<bool>(value);
     else if (name == "metrics") options.metrics = py::cast<std::vector<std::string>>(value);
     else if (name == "namespaces") options.namespaces = py::cast<std::vector<std::string>>(value);
+    else if (name == "pins") options.pins = py::cast<std::map<std::string, std::string>>(value);
+    else if (name == "share") options.share = share_of(value);
     else if (name == "policy") options.rules = policy_named(py::str(value));
     else if (name == "keep_pages") options.keep_pages = py::cast<bool>(value);
     else if (name == "timeout") options.timeout = seconds(py::cast<double>(value));
@@ -170,6 +196,7 @@ void register_snapshot(py::module_& module) {
       .def_property_readonly("started_ms", [](const py_snapshot& of) { return milliseconds(of.held->started); })
       .def_property_readonly("ended_ms", [](const py_snapshot& of) { return milliseconds(of.held->ended); })
       .def_property_readonly("namespaces", [](const py_snapshot& of) { return of.held->namespaces; })
+      .def_property_readonly("warnings", [](const py_snapshot& of) { return of.held->warnings; })
       .def("narrowed", &narrowed)
       .def_property_readonly("failed", [](const py_snapshot& of) {
         return std::count_if(of.held->outcomes.begin(), of.held->outcomes.end(), [](const outcome& each) { return !each.ok(); });
@@ -188,10 +215,18 @@ void register_snapshot(py::module_& module) {
       .def("outcomes_table", [](const py_snapshot& of) { return make(of, outcomes_table); })
       .def("rejects_table", [](const py_snapshot& of) { return make(of, rejects_table); });
 
-  py::class_<py_collector>(module, "Collector").def(py::init(&open_collector)).def("sweep", &sweep);
+  py::class_<py_collector>(module, "Collector")
+      .def(py::init(&open_collector))
+      .def("sweep", &sweep)
+      .def("share", [](py_collector& of, const py::object& given) {
+        if (auto set = of.held->share(share_of(given)); !set) raise(set.error());
+      })
+      .def("pins", [](const py_collector& of) { return of.held->pins(); });
 
   module.def("parse", &parse_one, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("dialect"),
              py::arg("policy"), py::arg("metrics"), py::arg("namespaces"));
+  module.def("read_prometheus_json", &read_json, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("metric"),
+             py::arg("node_label"), py::arg("max_bytes"), py::arg("max_samples"));
   module.def("container_metrics", [] {
     py::list names;
     for (const std::string_view name : container_metrics()) names.append(py::str(name.data(), name.size()));

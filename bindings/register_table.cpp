@@ -71,6 +71,7 @@ const char* type_name(column_type type) {
     case column_type::float64: return "float64";
     case column_type::int64: return "int64";
     case column_type::timestamp_ms: return "timestamp_ms";
+    case column_type::timestamp_ns: return "timestamp_ns";
     case column_type::duration_ns: return "duration_ns";
     case column_type::boolean: return "boolean";
     case column_type::category: return "category";
@@ -121,6 +122,7 @@ void register_table(py::module_& module) {
           case column_type::float64: values = buffer(of, found->float64); break;
           case column_type::int64:
           case column_type::timestamp_ms:
+          case column_type::timestamp_ns:
           case column_type::duration_ns: values = buffer(of, found->int64); break;
           case column_type::boolean: values = buffer(of, found->boolean); break;
           case column_type::category:

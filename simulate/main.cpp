@@ -11,7 +11,9 @@
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
+#include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "simulation.hpp"
@@ -29,6 +31,7 @@ constexpr const char* usage =
     "  --runtime NAME         containerd, crio or docker (containerd)\n"
     "  --cgroup-v1            cgroup version 1 in place of 2\n"
     "  --run                  pages go on with time; without it they stand still\n"
+    "  --pace MS              what a step of 10 seconds really takes (10000)\n"
     "  --self-signed          kubelets with certificates of their own, as kubeadm makes them\n"
     "  --client-certificate   the kubeconfig holds a client certificate in place of a token\n"
     "  --ignore-name          kubelets that do not know ?name[]=\n"
@@ -36,7 +39,8 @@ constexpr const char* usage =
     "                         forbidden, bad-line, bad-page; NODE counts from 0; may be given again\n"
     "  --deny RESOURCE        nodes, pods, nodes/proxy or nodes/metrics; may be given again\n"
     "  --kubeconfig FILE      where to write the kubeconfig; it is removed at the end\n"
-    "  --until-eof            stop when standard input closes, too\n";
+    "  --until-eof            stop when standard input closes, too; until then it takes the line\n"
+    "                         new-key NODE: that kubelet is started again with another key\n";
 
 volatile sig_atomic_t told_to_stop = 0;
 
@@ -82,6 +86,7 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
       else throw std::invalid_argument("--runtime " + name + ": it is containerd, crio or docker");
     } else if (option == "--cgroup-v1") to.cluster.cgroup_v1 = true;
     else if (option == "--run") to.hold = false;
+    else if (option == "--pace") to.pace = std::chrono::milliseconds(number(option, value(), 1, 3'600'000));
     else if (option == "--self-signed") to.certificates = simulate::kubelet_certificates::self_signed;
     else if (option == "--client-certificate") to.client_certificate = true;
     else if (option == "--ignore-name") to.honours_name = false;
@@ -101,6 +106,19 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
     else throw std::invalid_argument("there is no option " + option);
   }
   return made;
+}
+
+/// A line of standard input; answered by one on standard output.
+void obey(simulate::simulation& running, const std::string& line) {
+  constexpr std::string_view new_key = "new-key ";
+  try {
+    if (line.rfind(new_key, 0) != 0) throw std::invalid_argument("\"" + line + "\" is no command");
+    running.new_key(number("new-key", line.substr(new_key.size()), 0, 9'999));
+    std::puts("done");
+  } catch (const std::exception& wrong) {
+    std::printf("failed: %s\n", wrong.what());
+  }
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -127,15 +145,20 @@ int main(int count, char** values) {
     action.sa_handler = [](int) { told_to_stop = 1; };
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
     signal(SIGPIPE, SIG_IGN);
-    const simulate::simulation running(what.simulation);
+    simulate::simulation running(what.simulation);
     std::printf("%zu nodes of %zu pods at %s\nexport KUBECONFIG=%s\n", what.simulation.cluster.nodes,
                 what.simulation.cluster.pods, running.api_url().c_str(), what.simulation.kubeconfig.c_str());
     std::fflush(stdout);
+    std::string told;
     while (!told_to_stop) {
       pollfd input{what.until_eof ? 0 : -1, POLLIN, 0};
-      const int ready = ::poll(&input, 1, 200);
-      char sink[256];
-      if (ready > 0 && ::read(0, sink, sizeof sink) <= 0) break;
+      if (::poll(&input, 1, 200) <= 0) continue;
+      char piece[256];
+      const ssize_t got = ::read(0, piece, sizeof piece);
+      if (got <= 0) break;
+      told.append(piece, static_cast<std::size_t>(got));
+      for (std::size_t end; (end = told.find('\n')) != std::string::npos; told.erase(0, end + 1)) obey(running, told.substr(0, end));
+      if (told.size() > 1000) told.clear();
     }
   } catch (const std::exception& wrong) {
     std::fprintf(stderr, "computelocator simulate: %s\n", wrong.what());

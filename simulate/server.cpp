@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <set>
 #include <cstdio>
 #include <mutex>
@@ -108,8 +109,15 @@ reply reply::text(int status, std::string type, std::string body) {
 struct servers::state {
   struct listener {
     tcp::acceptor acceptor;
-    std::optional<ssl::context> context;
     handler answer;
+    tcp::endpoint at;
+    std::string client_authority;
+    std::mutex guarding;                    // of the context
+    std::shared_ptr<ssl::context> context;  // null: plain HTTP
+    std::atomic<unsigned> starts{0};
+
+    listener(asio::io_context& io, handler to) : acceptor(io), answer(std::move(to)) {}
+    void show(const identity& tls);
   };
 
   asio::io_context io;
@@ -119,9 +127,24 @@ struct servers::state {
 
   asio::awaitable<void> accept(std::shared_ptr<listener> of);
   template <class Stream>
-  asio::awaitable<void> serve(Stream& stream, tcp::socket& socket, const handler& answer, bool verified);
+  asio::awaitable<void> serve(Stream& stream, tcp::socket& socket, const listener& of, unsigned start, bool verified);
   asio::awaitable<void> greet(std::shared_ptr<listener> of, tcp::socket socket);
 };
+
+void servers::state::listener::show(const identity& tls) {
+  auto made = std::make_shared<ssl::context>(ssl::context::tls_server);
+  SSL_CTX_set_min_proto_version(made->native_handle(), TLS1_2_VERSION);
+  made->use_certificate_chain(asio::buffer(tls.certificate));
+  made->use_private_key(asio::buffer(tls.key), ssl::context::pem);
+  if (!client_authority.empty()) {
+    made->add_certificate_authority(asio::buffer(client_authority));
+    made->set_verify_mode(ssl::verify_peer);
+  }
+  SSL_CTX_set_session_id_context(made->native_handle(), reinterpret_cast<const unsigned char*>("simulate"), 8);
+  const std::lock_guard lock(guarding);
+  context = std::move(made);
+  ++starts;
+}
 
 asio::awaitable<void> servers::state::accept(std::shared_ptr<listener> of) {
   for (;;) {
@@ -141,11 +164,18 @@ asio::awaitable<void> servers::state::accept(std::shared_ptr<listener> of) {
 }
 
 asio::awaitable<void> servers::state::greet(std::shared_ptr<listener> of, tcp::socket socket) {
-  if (!of->context) {
-    co_await serve(socket, socket, of->answer, false);
+  std::shared_ptr<ssl::context> context;
+  unsigned start = 0;
+  {
+    const std::lock_guard lock(of->guarding);
+    context = of->context;
+    start = of->starts;
+  }
+  if (!context) {
+    co_await serve(socket, socket, *of, start, false);
     co_return;
   }
-  ssl::stream<tcp::socket> stream(std::move(socket), *of->context);
+  ssl::stream<tcp::socket> stream(std::move(socket), *context);
   error_code ec;
   co_await stream.async_handshake(ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, ec));
   if (ec) {
@@ -155,13 +185,13 @@ asio::awaitable<void> servers::state::greet(std::shared_ptr<listener> of, tcp::s
   X509* const peer = SSL_get1_peer_certificate(stream.native_handle());
   const bool verified = peer != nullptr && SSL_get_verify_result(stream.native_handle()) == X509_V_OK;
   if (peer != nullptr) X509_free(peer);
-  co_await serve(stream, stream.next_layer(), of->answer, verified);
+  co_await serve(stream, stream.next_layer(), *of, start, verified);
   ERR_clear_error();
 }
 
 template <class Stream>
-asio::awaitable<void> servers::state::serve(Stream& stream, tcp::socket& socket, const handler& answer,
-                                            bool verified) {
+asio::awaitable<void> servers::state::serve(Stream& stream, tcp::socket& socket, const listener& of,
+                                            unsigned start, bool verified) {
   boost::beast::flat_buffer buffer(std::size_t{64} << 10);
   error_code ec;
   asio::steady_timer timer(socket.get_executor());
@@ -173,12 +203,12 @@ asio::awaitable<void> servers::state::serve(Stream& stream, tcp::socket& socket,
     http::request_parser<http::string_body> parser;  // what a POST brings is read, then refused
     parser.body_limit(std::uint64_t{1} << 20);
     co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
-    if (ec) co_return;
+    if (ec || of.starts != start) co_return;
     request asked = read_request(parser.get());
     asked.certificate_verified = verified;
     const bool keep = parser.get().keep_alive();
     reply made = parser.get().method() == http::verb::get
-                     ? answer(asked)
+                     ? of.answer(asked)
                      : reply::text(405, "text/plain", "only GET\n");
     if (made.silent) made.delay = std::chrono::hours(1);
     if (made.delay.count() > 0) {
@@ -255,20 +285,9 @@ std::uint16_t servers::listen(const listener_options& options, handler answer) {
   error_code ec;
   const auto address = asio::ip::make_address(options.address, ec);
   if (ec || !address.is_loopback()) throw std::runtime_error("a simulated server listens on loopback alone");
-  auto made = std::make_shared<state::listener>(
-      state::listener{tcp::acceptor(state_->io), std::nullopt, std::move(answer)});
-  if (options.tls) {
-    ssl::context& context = made->context.emplace(ssl::context::tls_server);
-    SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-    context.use_certificate_chain(asio::buffer(options.tls->certificate));
-    context.use_private_key(asio::buffer(options.tls->key), ssl::context::pem);
-    if (!options.client_authority.empty()) {
-      context.add_certificate_authority(asio::buffer(options.client_authority));
-      context.set_verify_mode(ssl::verify_peer);
-    }
-    SSL_CTX_set_session_id_context(context.native_handle(),
-                                   reinterpret_cast<const unsigned char*>("simulate"), 8);
-  }
+  auto made = std::make_shared<state::listener>(state_->io, std::move(answer));
+  made->client_authority = options.client_authority;
+  if (options.tls) made->show(*options.tls);
   const tcp::endpoint at(address, options.port);
   made->acceptor.open(at.protocol(), ec);
   if (!ec) made->acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
@@ -277,10 +296,19 @@ std::uint16_t servers::listen(const listener_options& options, handler answer) {
   if (ec)
     throw std::runtime_error("cannot listen on " + options.address + ":" + std::to_string(options.port) + ": " +
                              ec.message());
-  const std::uint16_t port = made->acceptor.local_endpoint().port();
+  made->at = made->acceptor.local_endpoint();
+  const std::uint16_t port = made->at.port();
   state_->listeners.push_back(made);
   asio::co_spawn(state_->io, state_->accept(made), asio::detached);
   return port;
+}
+
+void servers::renew(const std::string& address, std::uint16_t port, const identity& with) {
+  error_code ec;
+  const tcp::endpoint at(asio::ip::make_address(address, ec), port);
+  for (const auto& each : state_->listeners)
+    if (each->at == at && each->starts > 0) return each->show(with);
+  throw std::runtime_error("nothing listens on " + address + ":" + std::to_string(port) + " with TLS");
 }
 
 void servers::post(std::function<void()> work) { asio::post(state_->io, std::move(work)); }

@@ -69,6 +69,9 @@ class servers {
 
   /// Listens from now on; gives the port. Throws std::runtime_error where it cannot.
   std::uint16_t listen(const listener_options& options, handler answer);
+  /// That server shows `with` from now on, as one that was started again: connections that are open
+  /// end at their next request. Throws std::runtime_error where none listens there with TLS.
+  void renew(const std::string& address, std::uint16_t port, const identity& with);
   /// Runs `work` on one of the threads.
   void post(std::function<void()> work);
 

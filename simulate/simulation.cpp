@@ -137,7 +137,7 @@ struct simulation::state {
 
   std::int64_t step() const {
     if (options.hold) return 0;
-    return (std::chrono::steady_clock::now() - begun) / options.cluster.step;
+    return (std::chrono::steady_clock::now() - begun) / options.pace;
   }
 
   /// What the kubelet of `node` answers to somebody who is permitted.
@@ -186,19 +186,23 @@ struct simulation::state {
     return page(node, asked);
   }
 
-  void start_kubelet(std::size_t node) {
+  identity identity_of(std::size_t node) const {
     const sim_node& of = world.nodes()[node];
     certificate_request what;
     what.common_name = "system:node:" + of.name;
     what.organization = "system:nodes";
     what.address = address_of(node);
     what.dns_name = of.name;
+    if (fault_of(node) == fault::wrong_certificate) return stranger.issue(what);
+    if (options.certificates == kubelet_certificates::self_signed) return authority::self_signed(what);
+    return ca.issue(what);
+  }
+
+  void start_kubelet(std::size_t node) {
     listener_options at;
     at.address = address_of(node);
     at.client_authority = ca.certificate();
-    if (fault_of(node) == fault::wrong_certificate) at.tls = stranger.issue(what);
-    else if (options.certificates == kubelet_certificates::self_signed) at.tls = authority::self_signed(what);
-    else at.tls = ca.issue(what);
+    at.tls = identity_of(node);
     ports[node] = sockets->listen(at, [this, node](const request& asked) { return kubelet(node, asked); });
   }
 };
@@ -273,6 +277,11 @@ std::string simulation::kubeconfig_text() const {
          "\n    certificate-authority-data: " + base64(of.ca.certificate()) +
          "\nusers:\n- name: demo\n  user:\n" + user +
          "contexts:\n- name: simulated\n  context:\n    cluster: simulated\n    user: demo\n";
+}
+
+void simulation::new_key(std::size_t node) {
+  if (node >= state_->ports.size()) throw std::runtime_error("there is no node " + std::to_string(node));
+  state_->sockets->renew(address_of(node), state_->ports[node], state_->identity_of(node));
 }
 
 void simulation::prepare(const std::vector<std::string>& names) {

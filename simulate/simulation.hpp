@@ -34,7 +34,8 @@ enum class kubelet_certificates : std::uint8_t { of_the_authority, self_signed }
 
 struct simulation_options {
   cluster_options cluster;
-  bool hold = true;                      ///< pages stand still; else a step each `cluster.step`
+  bool hold = true;                      ///< pages stand still; else a step each `pace`
+  std::chrono::milliseconds pace{10'000}; ///< time that a step of `cluster.step` really takes
   kubelet_certificates certificates = kubelet_certificates::of_the_authority;
   bool client_certificate = false;       ///< the kubeconfig holds a client certificate, not a token
   bool honours_name = true;              ///< ?name[]= filters the page, as new kubelets do
@@ -68,6 +69,9 @@ class simulation {
   std::string kubelet_address(std::size_t node) const;
   std::uint16_t kubelet_port(std::size_t node) const;
   simulation_counts counts() const noexcept;
+  /// The kubelet of `node` is started again with another key and certificate. Throws
+  /// std::runtime_error where it does not run.
+  void new_key(std::size_t node);
   /// Makes and compresses the pages of all nodes now, so that no request waits for it.
   /// `names` are families as name[] asks for them; empty: all.
   void prepare(const std::vector<std::string>& names = {});

@@ -1,7 +1,9 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,6 +63,26 @@ table pod_table(std::span<const node_page> pages, const inventory& known, const 
 
 /// One row a node, from "/".
 table node_table(std::span<const node_page> pages, const inventory& known);
+
+enum class reading_level : std::uint8_t { container, pod, node };
+
+/// What one page says of one container, pod or node: a row of the tables above, each value with its
+/// time. Views live as long as the call that gives them.
+struct reading {
+  reading_level level = reading_level::container;
+  std::string_view node, namespace_name, pod, container;
+  std::string_view id;          ///< of the cgroup: another one is another instance
+  std::string_view network_id;  ///< of the cgroup that the network values are of
+  double started_s = 0;         ///< container_start_time_seconds; 0 where it was not asked for
+  /// In the order of container_metrics(); NaN where the table has none. A container has no network.
+  std::array<double, 16> value{};
+  /// The sample's own time; of a sample without one that of the cgroup's newest; else the scrape's.
+  std::array<std::int64_t, 16> time_ms{};
+};
+
+/// Calls `take` for each container, then pod, then the node, page after page.
+void for_each_reading(std::span<const node_page> pages, const inventory& known, const row_filter& filter,
+                      const std::function<void(const reading&)>& take);
 
 /// Why values of container_table, pod_table and node_table are missing, or what a value that
 /// stands there really says: level, node, namespace, pod, container, metric, value, reason.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -14,8 +15,10 @@
 #include <computelocator/columns.hpp>
 #include <computelocator/discover.hpp>
 #include <computelocator/error.hpp>
+#include <computelocator/history.hpp>
 #include <computelocator/inventory.hpp>
 #include <computelocator/outcome.hpp>
+#include <computelocator/samples_json.hpp>
 #include <computelocator/table.hpp>
 
 namespace computelocator {
@@ -29,7 +32,11 @@ struct collect_options {
   std::string node_selector;             ///< as `kubectl get nodes -l`
   tls_mode kubelet_tls = tls_mode::verify;
   std::string kubelet_ca_file;           ///< PEM; empty: the cluster's CA
+  /// With tls_mode::pin: the sha256 of a kubelet's key, 64 hex digits, by node UID or name; those of
+  /// other nodes are taken at first use.
+  std::map<std::string, std::string> pins;
   std::vector<std::string> allowed_ranges;
+  node_share share;                      ///< the nodes to scrape, where several collectors share them
   // What
   bool all_metrics = false;              ///< false: `metrics`
   std::vector<std::string> metrics;      ///< empty: the 16 of container_metrics()
@@ -63,6 +70,7 @@ struct snapshot {
   std::vector<outcome> outcomes;         ///< one a target
   computelocator::inventory inventory;
   std::vector<std::string> namespaces;   ///< the filter asked for
+  std::vector<std::string> warnings;     ///< of a Prometheus server's answer
   bool interrupted = false;              ///< cancelled before all targets were done
 
   std::size_t samples() const noexcept;
@@ -81,6 +89,9 @@ table outcomes_table(const snapshot& from);
 /// One row a rejected line: node, line, column, offset, what, text.
 table rejects_table(const snapshot& from);
 
+/// Adds what the snapshot saw, within its namespaces.
+void add(history& to, const snapshot& from);
+
 /// Called from the calling thread of `sweep`, at most ten times a second and once at the end.
 using progress_report = std::function<void(std::size_t done, std::size_t failed, std::size_t total)>;
 
@@ -98,6 +109,13 @@ class collector {
   /// its outcome, an API server that cannot be asked is the error. A requested stop ends every
   /// socket at once and gives what was done, `interrupted`. One sweep at a time.
   result<snapshot> sweep(std::stop_token stop = {}, const progress_report& report = {});
+
+  /// From the next sweep on. Safe from any thread, as pins() is.
+  result<std::monostate> share(node_share nodes);
+
+  /// The key of each kubelet that was met under tls_mode::pin, or given for it, by node UID, as of
+  /// the last sweep: held as long as this collector. Giving them to another one keeps them longer.
+  std::map<std::string, std::string> pins() const;
 
  private:
   struct state;
@@ -119,5 +137,8 @@ struct parse_page_options {
 /// Under `lenient` bad lines are rejects; under the others the first one is the error,
 /// `where` being "NAME:LINE:COLUMN".
 result<snapshot> parse_page(std::string_view page_or_gzip, const parse_page_options& options = {});
+
+/// A Prometheus server's answer (or gzip of it) as a snapshot of one target; see samples_json.hpp.
+result<snapshot> parse_prometheus_json(std::string_view answer_or_gzip, const prometheus_json_options& options = {});
 
 }  // namespace computelocator

@@ -60,6 +60,7 @@ class label_sets {
 
  private:
   friend class label_cache;
+  friend class batch_builder;
   std::vector<std::string> names_;
   std::string text_;                          // all values, one after another
   std::vector<std::uint32_t> value_ends_;
@@ -155,6 +156,30 @@ class label_cache {
 /// then every line is read, also of metrics that are not wanted. Under `lenient` faulty lines are in rejects; otherwise, and past a
 /// limit, `stopped` says what ended the page and the columns hold what came before.
 column_result read_columns(std::string_view page, label_cache& cache, const column_options& options = {});
+
+/// Makes a batch of samples that came in another form than the text of a page.
+class batch_builder {
+ public:
+  batch_builder();
+  ~batch_builder();
+  batch_builder(batch_builder&&) noexcept;
+  batch_builder& operator=(batch_builder&&) noexcept;
+
+  /// The id of the metric of that name; its unit is what the name says, its type not known.
+  std::uint32_t metric(std::string_view name);
+  /// The id of the set of these labels, decoded and in this order: equal ones have the same id.
+  std::uint32_t label_set(std::span<const std::pair<std::string_view, std::string_view>> labels);
+  /// How many label names there are.
+  std::size_t label_names() const noexcept;
+  void row(std::uint32_t metric, std::uint32_t label_set, double value, std::int64_t timestamp_ms);
+  batch take() &&;
+
+ private:
+  struct known;
+  batch made_;
+  std::shared_ptr<label_sets> sets_;
+  std::unique_ptr<known> known_;
+};
 
 /// One target's columns and what its rows are to carry beside their labels.
 struct batch_source {

@@ -163,6 +163,19 @@ struct node_target {
 std::vector<node_target> kubelet_targets(std::span<const node> nodes, const cluster_config& cluster,
                                          const route_options& options = {});
 
+/// Which nodes one of several collectors scrapes. Empty `all`: every node.
+struct node_share {
+  std::string me;
+  std::vector<std::string> all;  ///< the names of all collectors, mine too
+};
+
+/// errc::invalid_argument where `me` is not among them, or a name stands there twice.
+result<std::monostate> check(const node_share& share);
+
+/// Whether the node is mine, by rendezvous hashing: each node is one collector's, and where one of
+/// them leaves or comes only its own nodes move. The same on every machine.
+bool in_share(const node_share& share, std::string_view node) noexcept;
+
 /// "name%5B%5D=a&name%5B%5D=b", or "" for none. container_memory_limit_bytes is asked for
 /// as container_spec_memory_limit_bytes, its name on the page.
 std::string metrics_query(std::span<const std::string_view> names);

@@ -50,6 +50,7 @@ enum class errc : std::uint8_t {
   bad_content_type,    ///< a page of HTML, say
   // content
   page_refused,        ///< the page cannot be read under the policy asked for
+  query_failed,        ///< a Prometheus server says why it has no answer
   file_failed          ///< a local file that cannot be read or written
 };
 

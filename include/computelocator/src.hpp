@@ -18,6 +18,7 @@
 #include <computelocator/impl/http.ipp>
 #include <computelocator/impl/inflate.ipp>
 #include <computelocator/impl/outcome.ipp>
+#include <computelocator/impl/samples_json.ipp>
 #include <computelocator/impl/scrape.ipp>
 #include <computelocator/impl/target.ipp>
 #include <computelocator/impl/token.ipp>

@@ -8,4 +8,7 @@
 #include <computelocator/impl/cadvisor_rows.ipp>
 #include <computelocator/impl/cadvisor_tables.ipp>
 #include <computelocator/impl/columns.ipp>
+#include <computelocator/impl/history.ipp>
+#include <computelocator/impl/history_tables.ipp>
+#include <computelocator/impl/history_usage.ipp>
 #include <computelocator/impl/samples_table.ipp>

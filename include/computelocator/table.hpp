@@ -17,6 +17,7 @@ enum class column_type : std::uint8_t {
   float64,       ///< double
   int64,         ///< std::int64_t
   timestamp_ms,  ///< std::int64_t, milliseconds since the epoch, UTC
+  timestamp_ns,  ///< std::int64_t, nanoseconds since the epoch, UTC
   duration_ns,   ///< std::int64_t
   boolean,       ///< std::uint8_t, 0 or 1 (packed to bits on export)
   category,      ///< std::int32_t codes into `dictionary`; -1 is missing
@@ -29,7 +30,7 @@ struct column {
   std::string name;
   column_type type = column_type::float64;
   std::shared_ptr<const std::vector<double>> float64;
-  std::shared_ptr<const std::vector<std::int64_t>> int64;        ///< int64, timestamp_ms, duration_ns
+  std::shared_ptr<const std::vector<std::int64_t>> int64;        ///< int64, timestamps, duration_ns
   std::shared_ptr<const std::vector<std::uint8_t>> boolean;
   std::shared_ptr<const std::vector<std::int32_t>> codes;
   std::shared_ptr<const std::vector<std::string>> dictionary;    ///< distinct, UTF-8

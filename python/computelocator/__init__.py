@@ -20,15 +20,23 @@ from computelocator._errors import (
     ScrapeTimeout,
     TLSError,
 )
+from computelocator._history import History
 from computelocator._simulate import simulate
 from computelocator._snapshot import Snapshot
-from computelocator._verbs import Collector, container_metrics, parse, scrape
+from computelocator._verbs import (
+    Collector,
+    container_metrics,
+    parse,
+    read_prometheus_json,
+    scrape,
+)
 
 __all__ = [
     "AuthError",
     "Collector",
     "ComputeLocatorError",
     "ConfigurationError",
+    "History",
     "NodeUnreachable",
     "ParseError",
     "ScrapeInterrupted",
@@ -38,6 +46,7 @@ __all__ = [
     "__version__",
     "container_metrics",
     "parse",
+    "read_prometheus_json",
     "scrape",
     "simulate",
 ]

@@ -66,6 +66,9 @@ def to_pandas(table: Table) -> pandas.DataFrame:
                 times = times.copy()
                 times[gaps] = np.datetime64("NaT")
             made[name] = pd.DatetimeIndex(times).tz_localize("UTC")
+        elif kind == "timestamp_ns":
+            times = np.frombuffer(values, np.int64).view("datetime64[ns]")
+            made[name] = pd.DatetimeIndex(times).tz_localize("UTC")
         elif kind == "duration_ns":
             made[name] = pd.TimedeltaIndex(np.frombuffer(values, np.int64).view("timedelta64[ns]"))
         elif kind == "boolean":
@@ -109,6 +112,8 @@ def to_numpy(table: Table) -> dict[str, numpy.ndarray[Any, Any]]:
                 times = times.copy()
                 times[~np.frombuffer(valid, np.bool_)] = np.datetime64("NaT")
             made[name] = times
+        elif kind == "timestamp_ns":
+            made[name] = np.frombuffer(values, np.int64).view("datetime64[ns]")
         elif kind == "duration_ns":
             made[name] = np.frombuffer(values, np.int64).view("timedelta64[ns]")
         elif kind == "boolean":

@@ -44,6 +44,15 @@ class Simulation:
             raise ComputeLocatorError("unsupported", "simulate", said.strip().split("\n")[0])
         self._process.stdout.readline()
 
+    def new_key(self, node: int) -> None:
+        """Start the kubelet of a node again with another key and certificate."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"new-key {node}\n")
+        self._process.stdin.flush()
+        said = self._process.stdout.readline().strip()
+        if said != "done":
+            raise ComputeLocatorError("unsupported", "simulate", said.removeprefix("failed: "))
+
     def close(self) -> None:
         """Stop it; all its sockets close."""
         if self._process.poll() is None:

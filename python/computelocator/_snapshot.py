@@ -81,6 +81,11 @@ class Snapshot:
         """True where it was cancelled before all targets were done."""
         return self._core.interrupted
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a Prometheus server said beside its answer, and what of it was left out."""
+        return self._core.warnings
+
     def page(self, node: str) -> bytes | None:
         """Give the page of a node as it came, inflated; None unless pages were kept."""
         return self._core.page(node) or None

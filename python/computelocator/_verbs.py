@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from computelocator import _core
@@ -14,6 +14,7 @@ from computelocator._snapshot import Snapshot
 
 Path = str | os.PathLike[str]
 Names = str | Sequence[str]
+Share = tuple[str, Sequence[str]] | None
 
 
 def names(value: str | Sequence[str] | None) -> list[str]:
@@ -28,6 +29,35 @@ def choose(option: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{option}={value!r} cannot be; it is one of {', '.join(choices)}")
     return value
+
+
+def _named_bytes(source: Any) -> tuple[str, Any]:
+    """Give what messages call a source, and its bytes."""
+    name = "<bytes>"
+    page: Any
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
+        name = os.fspath(source)
+        with open(source, "rb") as file:
+            page = file.read()
+    elif isinstance(source, str):
+        name, page = "<text>", source.encode()
+    elif hasattr(source, "read"):
+        name = str(getattr(source, "name", "<file>"))
+        page = source.read()
+        if isinstance(page, str):
+            page = page.encode()
+    else:
+        try:
+            page = memoryview(source)
+        except TypeError:
+            raise TypeError(
+                f"a path, text, bytes or a file is needed, not {type(source).__name__}"
+            ) from None
+        if not page.c_contiguous or isinstance(source, bytearray):
+            page = bytes(page)  # what another thread may change is read from a copy
+        elif page.format != "B" or page.ndim != 1:
+            page = page.cast("B")
+    return name, page
 
 
 def parse(
@@ -74,30 +104,7 @@ def parse(
     """
     choose("dialect", dialect, ("auto", "prometheus", "openmetrics"))
     choose("policy", policy, ("lenient", "prometheus", "strict"))
-    name = "<bytes>"
-    page: Any
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source):
-        name = os.fspath(source)
-        with open(source, "rb") as file:
-            page = file.read()
-    elif isinstance(source, str):
-        name, page = "<text>", source.encode()
-    elif hasattr(source, "read"):
-        name = str(getattr(source, "name", "<file>"))
-        page = source.read()
-        if isinstance(page, str):
-            page = page.encode()
-    else:
-        try:
-            page = memoryview(source)
-        except TypeError:
-            raise TypeError(
-                f"a path, text, bytes or a file is needed, not {type(source).__name__}"
-            ) from None
-        if not page.c_contiguous or isinstance(source, bytearray):
-            page = bytes(page)  # what another thread may change is read from a copy
-        elif page.format != "B" or page.ndim != 1:
-            page = page.cast("B")
+    name, page = _named_bytes(source)
     core = _core.parse(
         page,
         name=name,
@@ -107,6 +114,74 @@ def parse(
         namespaces=names(namespaces),
     )
     return Snapshot(core)
+
+
+def read_prometheus_json(
+    source: Any,
+    *,
+    metric: str = "",
+    node_label: str = "node",
+    max_bytes: int = 256 << 20,
+    max_samples: int = 10_000_000,
+) -> Snapshot:
+    r"""Read what a Prometheus server answers to ``/api/v1/query`` or ``/api/v1/query_range``.
+
+    Parameters
+    ----------
+    source : path, str, bytes-like or binary file
+        A path; a text that holds a brace; or the bytes of the answer. gzip is undone.
+    metric : str
+        The name of series that have none, as those of ``rate()``.
+    node_label : str
+        The label that says the node of a row.
+    max_bytes, max_samples : int
+        More is refused.
+
+    Returns
+    -------
+    Snapshot
+        With the server's ``warnings``. Native histograms are left out, which is one of them.
+
+    Raises
+    ------
+    ParseError
+        What is no such answer, or cut off; with line and column.
+    ComputeLocatorError
+        The server says that the query failed (``code`` "query_failed"), or a limit was passed.
+
+    Examples
+    --------
+    >>> import computelocator as cl
+    >>> answer = (
+    ...     '{"status":"success","data":{"resultType":"vector","result":['
+    ...     '{"metric":{"__name__":"up","node":"a"},"value":[1435781451.781,"1"]}]}}'
+    ... )
+    >>> cl.read_prometheus_json(answer).to_pandas()[["metric", "node", "value"]].values.tolist()
+    [['up', 'a', 1.0]]
+    """
+    if isinstance(source, str) and "{" in source:
+        name, body = "<text>", source.encode()
+    else:
+        name, body = _named_bytes(source)
+    core = _core.read_prometheus_json(
+        body,
+        name=name,
+        metric=metric,
+        node_label=node_label,
+        max_bytes=max_bytes,
+        max_samples=max_samples,
+    )
+    return Snapshot(core)
+
+
+def _share(value: Share) -> tuple[str, list[str]] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or len(value) != 2 or isinstance(value[1], str):
+        raise ValueError(
+            f"share={value!r} cannot be; it is the name of this collector and those of all"
+        )
+    return str(value[0]), names(value[1])
 
 
 class Collector:
@@ -134,7 +209,9 @@ class Collector:
         route: str = "auto",
         kubelet_tls: str = "verify",
         kubelet_ca: Path | None = None,
+        pins: Mapping[str, str] | None = None,
         allowed_ranges: Names | None = None,
+        share: Share = None,
         timeout: float = 10.0,
         concurrency: int = 64,
         max_page_bytes: int = 64 << 20,
@@ -167,7 +244,9 @@ class Collector:
                 "route": route,
                 "kubelet_tls": kubelet_tls,
                 "kubelet_ca": os.fspath(kubelet_ca) if kubelet_ca is not None else "",
+                "pins": {str(of): str(pin).lower() for of, pin in (pins or {}).items()},
                 "allowed_ranges": names(allowed_ranges),
+                "share": _share(share),
                 "timeout": float(timeout),
                 "concurrency": concurrency,
                 "max_page_bytes": max_page_bytes,
@@ -175,6 +254,34 @@ class Collector:
                 "keep_pages": keep_pages,
             }
         )
+
+    def share(self, me: str | None, all_names: Sequence[str] | None = None) -> None:
+        """Scrape this collector's share of the nodes from the next sweep on.
+
+        Each node is that collector's whose name and the node's give the greatest hash, so that
+        where one leaves or comes only its own nodes move.
+
+        Parameters
+        ----------
+        me : str or None
+            The name of this collector; None: all nodes.
+        all_names : sequence of str
+            The names of all collectors, this one's too.
+
+        Raises
+        ------
+        ConfigurationError
+            The name is not among them, or one stands there twice.
+        """
+        self._core.share(None if me is None else _share((me, all_names or [])))
+
+    def pins(self) -> dict[str, str]:
+        """Give the pinned key of each kubelet, by node UID: sha256 as 64 hex digits.
+
+        As of the last sweep; held as long as this collector. Give them as ``pins`` to another one
+        to hold them longer.
+        """
+        return self._core.pins()
 
     def sweep(self, *, progress: Callable[[int, int, int], object] | None = None) -> Snapshot:
         """Scrape every node once.
@@ -217,7 +324,9 @@ def scrape(
     route: str = "auto",
     kubelet_tls: str = "verify",
     kubelet_ca: Path | None = None,
+    pins: Mapping[str, str] | None = None,
     allowed_ranges: Names | None = None,
+    share: Share = None,
     timeout: float = 10.0,
     concurrency: int = 64,
     max_page_bytes: int = 64 << 20,
@@ -247,8 +356,13 @@ def scrape(
         `kubelet_ca`; hold the key that it shows first; or check nothing and send no token.
     kubelet_ca : path, optional
         PEM certificates that sign the kubelets' ones.
+    pins : mapping of str to str, optional
+        With kubelet_tls "pin": the sha256 of kubelets' keys as 64 hex digits, by node UID or
+        name, such as ``Collector.pins`` gave them; those of other nodes are taken at first use.
     allowed_ranges : str or sequence of str, optional
         CIDR ranges of node addresses that would be refused otherwise (loopback, link-local).
+    share : (str, sequence of str), optional
+        The name of this collector and those of all: each node is scraped by one of them.
     timeout : float
         Seconds for one node, all in all.
     concurrency : int
@@ -293,7 +407,9 @@ def scrape(
         route=route,
         kubelet_tls=kubelet_tls,
         kubelet_ca=kubelet_ca,
+        pins=pins,
         allowed_ranges=allowed_ranges,
+        share=share,
         timeout=timeout,
         concurrency=concurrency,
         max_page_bytes=max_page_bytes,

@@ -37,6 +37,8 @@ def cells(table: Table, name: str) -> list[Cell]:
         ]
     if kind == "timestamp_ms":
         made = [None if cell is None else iso(int(cell)) for cell in made]
+    elif kind == "timestamp_ns":
+        made = [None if cell is None else iso(int(cell) // 1_000_000) for cell in made]
     elif kind == "duration_ns":
         made = [None if cell is None else float(cell) / 1e9 for cell in made]
     elif kind == "boolean":
@@ -121,7 +123,7 @@ def write_table(
     for name in table.names if names is None else names:
         kind, _, _, _, about = table.column(name)
         unit = about.get("unit", "")
-        left = kind in ("category", "text", "timestamp_ms", "boolean")
+        left = kind in ("category", "text", "timestamp_ms", "timestamp_ns", "boolean")
         title = [name] if left else heading(name)
         columns.append((title, [brief(c, unit) for c in cells(table, name)[:shown]], left))
     widths = [max(len(line) for line in [*title, *texts]) for title, texts, _ in columns]

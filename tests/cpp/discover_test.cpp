@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -607,6 +608,73 @@ TEST(kubeconfig, long_texts_and_nested_anchors_are_not_multiplied) {
   for (int i = 0; i < 90'000; ++i) nested += "x,";
   EXPECT_EQ(code_of(in, nested + std::string(60, ']') + "\n", "too much"),
             cl::errc::bad_configuration);
+}
+
+// --- sharing nodes among collectors
+
+std::vector<std::string> collectors(int from, int to) {
+  std::vector<std::string> made;
+  for (int i = from; i < to; ++i) made.push_back("collector-" + std::to_string(i));
+  return made;
+}
+
+std::string owner(const std::vector<std::string>& all, const std::string& node) {
+  std::string found;
+  for (const std::string& each : all)
+    if (cl::in_share({each, all}, node)) {
+      EXPECT_EQ(found, "") << node << " has two owners";
+      found = each;
+    }
+  EXPECT_NE(found, "") << node << " has none";
+  return found;
+}
+
+TEST(share, each_node_has_one_owner_and_the_shares_are_even) {
+  for (const int count : {1, 2, 3, 7, 20}) {
+    const auto all = collectors(0, count);
+    std::map<std::string, int> owned;
+    for (int node = 0; node < 5000; ++node) ++owned[owner(all, "node-" + std::to_string(node))];
+    ASSERT_EQ(owned.size(), static_cast<std::size_t>(count));
+    // Binomial: six deviations are as good as never.
+    const double mean = 5000.0 / count, deviation = std::sqrt(mean * (1 - 1.0 / count));
+    for (const auto& [name, nodes] : owned) EXPECT_LE(std::abs(nodes - mean), 6 * deviation + 1e-9) << name << " of " << count;
+  }
+}
+
+TEST(share, whoever_leaves_or_comes_moves_its_own_nodes_alone) {
+  const auto five = collectors(0, 5), four = collectors(0, 4);
+  auto turned = five;
+  std::reverse(turned.begin(), turned.end());
+  int moved = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string node = "ip-10-0-" + std::to_string(i / 256) + "-" + std::to_string(i % 256) + ".internal";
+    const std::string before = owner(five, node), after = owner(four, node);
+    EXPECT_EQ(owner(turned, node), before);
+    if (before == "collector-4") ++moved;
+    else EXPECT_EQ(after, before);
+  }
+  EXPECT_GT(moved, 300);
+  EXPECT_LT(moved, 500);
+}
+
+TEST(share, is_the_same_on_every_machine) {
+  const auto all = collectors(0, 3);
+  EXPECT_EQ(owner(all, "node-000"), "collector-0");
+  EXPECT_EQ(owner(all, "node-001"), "collector-0");
+  EXPECT_EQ(owner(all, "minikube"), "collector-2");
+}
+
+TEST(share, without_names_every_node_is_mine) {
+  EXPECT_TRUE(cl::in_share({}, "node"));
+  EXPECT_TRUE(cl::check(cl::node_share{}));
+}
+
+TEST(share, names_that_cannot_be) {
+  EXPECT_EQ(cl::check(cl::node_share{"a", {}}).error().code, cl::errc::invalid_argument);
+  EXPECT_EQ(cl::check(cl::node_share{"", {"a"}}).error().code, cl::errc::invalid_argument);
+  EXPECT_NE(cl::check(cl::node_share{"a", {"b", "c"}}).error().message().find("\"a\" is not among"), std::string::npos);
+  EXPECT_NE(cl::check(cl::node_share{"a", {"a", "b", "b"}}).error().message().find("\"b\" stands there twice"), std::string::npos);
+  EXPECT_TRUE(cl::check(cl::node_share{"a", {"b", "a"}}));
 }
 
 }  // namespace

@@ -171,6 +171,118 @@ TEST(sweep, self_signed_kubelets_are_refused_pinned_or_tokenless) {
   }
 }
 
+TEST(sweep, a_key_that_changed_is_refused_and_told) {
+  auto what = small(3, 2);
+  what.certificates = sim::kubelet_certificates::self_signed;
+  const cluster_fixture world(what);
+  auto options = world.options(cl::route::direct);
+  options.kubelet_tls = cl::tls_mode::pin;
+  auto collector = cl::collector::open(options);
+  ASSERT_TRUE(collector);
+  EXPECT_TRUE(collector->pins().empty());
+  const auto first = collector->sweep();
+  ASSERT_TRUE(first);
+  const auto pins = collector->pins();
+  ASSERT_EQ(pins.size(), 3u);
+  for (const cl::node& of : first->inventory.nodes) EXPECT_EQ(pins.at(of.uid).size(), 64u);
+
+  world.running->new_key(1);
+  const auto tokens = world.running->counts().tokens_seen_by_kubelets;
+  for (int sweep = 0; sweep < 2; ++sweep) {
+    const auto got = collector->sweep();
+    ASSERT_TRUE(got);
+    EXPECT_EQ(code_of(got->outcomes[0]), "");
+    EXPECT_EQ(code_of(got->outcomes[1]), "tls_pin_mismatch");
+    EXPECT_EQ(got->outcomes[1].reached, cl::stage::tls);
+    EXPECT_NE(got->outcomes[1].failure->message().find("node-001"), std::string::npos);
+    EXPECT_NE(got->outcomes[1].failure->message().find("the peer's key has changed: pinned " + pins.at(first->inventory.nodes[1].uid).substr(0, 16)), std::string::npos);
+    EXPECT_EQ(code_of(got->outcomes[2]), "");
+  }
+  EXPECT_EQ(world.running->counts().tokens_seen_by_kubelets, tokens + 4) << "a token went to a key that is not the pinned one";
+  EXPECT_EQ(collector->pins(), pins);
+
+  // Another process that is given the pins holds them, by UID or by name; one that is not takes the new key.
+  options.pins = pins;
+  EXPECT_EQ(code_of(swept(options).outcomes[1]), "tls_pin_mismatch");
+  options.pins = {{"node-001", pins.at(first->inventory.nodes[1].uid)}};
+  EXPECT_EQ(code_of(swept(options).outcomes[1]), "tls_pin_mismatch");
+  EXPECT_EQ(code_of(swept(options).outcomes[0]), "");
+  options.pins.clear();
+  auto anew = cl::collector::open(options);
+  ASSERT_TRUE(anew);
+  const auto again = anew->sweep();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(code_of(again->outcomes[1]), "");
+  EXPECT_NE(anew->pins().at(first->inventory.nodes[1].uid), pins.at(first->inventory.nodes[1].uid));
+}
+
+TEST(sweep, a_key_is_held_from_the_first_handshake_whatever_was_answered) {
+  auto what = small(1, 2);
+  what.certificates = sim::kubelet_certificates::self_signed;
+  what.faults = {{0, sim::fault::forbidden}};
+  const cluster_fixture world(what);
+  auto options = world.options(cl::route::direct);
+  options.kubelet_tls = cl::tls_mode::pin;
+  auto collector = cl::collector::open(options);
+  ASSERT_TRUE(collector);
+  const auto first = collector->sweep();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(code_of(first->outcomes[0]), "forbidden");
+  EXPECT_EQ(collector->pins().size(), 1u);
+  world.running->new_key(0);
+  const auto second = collector->sweep();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(code_of(second->outcomes[0]), "tls_pin_mismatch");
+}
+
+TEST(sweep, pins_that_cannot_be) {
+  const cluster_fixture world(small(1, 1));
+  auto options = world.options(cl::route::direct);
+  options.pins = {{"node-000", std::string(64, 'a')}};
+  EXPECT_NE(cl::collector::open(options).error().message().find("pins"), std::string::npos);
+  options.kubelet_tls = cl::tls_mode::pin;
+  EXPECT_TRUE(cl::collector::open(options));
+  for (const std::string& wrong : {std::string(63, 'a'), std::string(64, 'A'), std::string("sha256")}) {
+    options.pins = {{"node-000", wrong}};
+    EXPECT_EQ(cl::collector::open(options).error().code, cl::errc::invalid_argument);
+  }
+}
+
+TEST(sweep, collectors_share_the_nodes) {
+  const cluster_fixture world(small(9, 1));
+  std::multiset<std::string> seen;
+  const std::vector<std::string> all{"a", "b", "c"};
+  for (const std::string& me : all) {
+    auto options = world.options();
+    options.share = {me, all};
+    const cl::snapshot got = swept(options);
+    EXPECT_LT(got.outcomes.size(), 9u);
+    EXPECT_EQ(got.inventory.nodes.size(), 9u);
+    for (const cl::outcome& of : got.outcomes) {
+      EXPECT_TRUE(of.ok());
+      EXPECT_TRUE(cl::in_share(options.share, of.node));
+      seen.insert(of.node);
+    }
+  }
+  EXPECT_EQ(seen.size(), 9u);
+  EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 9u);
+
+  auto collector = cl::collector::open(world.options());
+  ASSERT_TRUE(collector);
+  EXPECT_EQ(collector->sweep()->outcomes.size(), 9u);
+  ASSERT_TRUE(collector->share({"a", all}));
+  const std::size_t mine = collector->sweep()->outcomes.size();
+  EXPECT_LT(mine, 9u);
+  ASSERT_TRUE(collector->share({"a", {"a"}}));
+  EXPECT_EQ(collector->sweep()->outcomes.size(), 9u);
+  EXPECT_FALSE(collector->share({"d", all}));
+  ASSERT_TRUE(collector->share({}));
+  EXPECT_EQ(collector->sweep()->outcomes.size(), 9u);
+  auto wrong = world.options();
+  wrong.share = {"d", all};
+  EXPECT_EQ(cl::collector::open(wrong).error().code, cl::errc::invalid_argument);
+}
+
 TEST(sweep, a_client_certificate_does_for_a_token) {
   auto what = small();
   what.client_certificate = true;

@@ -31,6 +31,14 @@ def test_python_of_the_readme_runs():
             del os.environ["KUBECONFIG"]
 
 
+DOCS = [(page.name, code) for page in sorted((ROOT / "docs").glob("*.md")) for code in blocks(page.read_text(), "python")]
+
+
+@pytest.mark.parametrize("page,code", DOCS, ids=[f"{page}-{i}" for i, (page, _) in enumerate(DOCS)])
+def test_python_of_the_docs_runs(page, code):
+    exec(code, {})
+
+
 def test_cpp_of_the_readme_compiles():
     (code,) = blocks(README, "cpp")
     done = subprocess.run(
@@ -48,7 +56,7 @@ def test_links_lead_somewhere():
 
 def test_docstring_examples():
 
-    for module in (cl, cl._verbs, cl._snapshot, cl._simulate):
+    for module in (cl, cl._verbs, cl._snapshot, cl._history, cl._simulate):
         assert doctest.testmod(module).failed == 0
 
 

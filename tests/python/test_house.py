@@ -21,12 +21,14 @@ MAY_USE = {
     "arrow": {"columns", "table"},
     "inventory": set(),
     "cadvisor": {"columns", "inventory", "table"},
+    "samples_json": {"columns", "error", "text"},
+    "history": {"cadvisor", "inventory", "table"},
     "discover": {"error", "inventory", "target", "token"},
     "http": {"error", "outcome", "secret", "target"},
     "inflate": {"error"},
     "scrape": {"error", "http", "outcome", "target", "token"},
-    "collect": {"arrow", "cadvisor", "columns", "discover", "error", "http", "inflate", "inventory",
-                "outcome", "scrape", "secret", "table", "target", "token"},
+    "collect": {"arrow", "cadvisor", "columns", "discover", "error", "history", "http", "inflate", "inventory",
+                "outcome", "samples_json", "scrape", "secret", "table", "target", "token"},
 }  # fmt: skip
 
 # Header-only, and with nothing but the standard library.
@@ -36,7 +38,7 @@ TEXT_ROOMS = {"text", "openmetrics"}
 INSIDE = {
     "boost/": {"http"},
     "openssl/": {"http"},
-    "simdjson.h": {"discover"},
+    "simdjson.h": {"discover", "samples_json"},
     "yaml.h": {"discover"},
     "isa-l": {"inflate"},
 }

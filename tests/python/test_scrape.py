@@ -131,6 +131,71 @@ def test_self_signed_kubelets():
             assert cl.scrape(**options, kubelet_tls="insecure").failed == 2
 
 
+def test_a_kubelet_that_shows_another_key():
+    with cl.simulate(nodes=2, pods=2, self_signed=True) as running:
+        options = {"kubeconfig": running.kubeconfig, "route": "direct", "kubelet_tls": "pin"}
+        collector = cl.Collector(**options)
+        assert collector.pins() == {}
+        assert collector.sweep().failed == 0
+        pins = collector.pins()
+        assert len(pins) == 2 and all(len(pin) == 64 for pin in pins.values())
+        running.new_key(1)
+        for _ in range(2):
+            outcomes = collector.sweep().outcomes()
+            assert outcomes["error"].tolist() == ["", "tls_pin_mismatch"]
+            assert "the peer's key has changed: pinned" in outcomes["message"][1]
+        assert collector.pins() == pins
+        # A collector that was given the pins refuses it as well; one that was not takes the new key.
+        assert cl.Collector(**options, pins=pins).sweep().failed == 1
+        assert cl.Collector(**options, pins={"node-000": "0" * 64}).sweep().outcomes()["ok"].tolist() == [False, True]
+        assert cl.Collector(**options).sweep().failed == 0
+        with pytest.raises(cl.ComputeLocatorError, match="there is no node 7"):
+            running.new_key(7)
+        with pytest.raises(cl.ConfigurationError, match="kubelet TLS mode"):
+            cl.Collector(kubeconfig=running.kubeconfig, pins=pins)
+
+
+def test_collectors_share_the_nodes(cluster):
+    names = ["a", "b", "c"]
+    parts = [cl.Collector(kubeconfig=cluster.kubeconfig, share=(me, names)).sweep().outcomes()["node"].tolist() for me in names]
+    assert sorted(sum(parts, [])) == [f"node-00{i}" for i in range(4)]
+    collector = cl.Collector(kubeconfig=cluster.kubeconfig)
+    assert collector.sweep().targets == 4
+    collector.share("b", names)
+    assert collector.sweep().outcomes()["node"].tolist() == parts[1]
+    collector.share(None)
+    assert collector.sweep().targets == 4
+    with pytest.raises(cl.ConfigurationError, match='"d" is not among'):
+        collector.share("d", names)
+    with pytest.raises(cl.ConfigurationError, match="stands there twice"):
+        cl.Collector(kubeconfig=cluster.kubeconfig, share=("a", ["a", "a"]))
+    with pytest.raises(ValueError, match="cannot be"):
+        cl.Collector(kubeconfig=cluster.kubeconfig, share="a")
+
+
+def test_docker_and_self_signed_kubelets_as_on_minikube():
+    """Container rows have no labels there; the containers of the pods say whose they are."""
+    with cl.simulate(nodes=1, pods=12, runtime="docker", self_signed=True) as running:
+        snap = cl.Collector(kubeconfig=running.kubeconfig, route="direct", kubelet_tls="pin").sweep()
+    with cl.simulate(nodes=1, pods=12) as running:
+        reference = cl.scrape(kubeconfig=running.kubeconfig)
+    rows = snap.to_pandas()
+    assert rows["id"].astype(str).str.contains("/docker-").any() and "container" not in rows
+    keys = ["namespace", "pod", "container"]
+    metrics = [name for name in cl.container_metrics() if "network" not in name]
+    ours, theirs = (
+        each.containers().astype(dict.fromkeys(keys, str)).set_index(keys).sort_index() for each in (snap, reference)
+    )
+    pd.testing.assert_frame_equal(ours[metrics], theirs[metrics])
+    assert (ours["limit_memory_bytes"].fillna(0) == theirs["limit_memory_bytes"].fillna(0)).all()
+    assert set(ours["image"].astype(str)) == set(theirs["image"].astype(str))
+    pods = [each.pods().astype({"namespace": str, "pod": str}).set_index(["namespace", "pod"]).sort_index() for each in (snap, reference)]
+    pd.testing.assert_frame_equal(pods[0][cl.container_metrics()], pods[1][cl.container_metrics()])
+    history = cl.History()
+    history.add(snap)
+    assert len(history.series()) == len(ours)
+
+
 def test_errors_say_what_where_and_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(cl.ConfigurationError, match="missing"):
         cl.scrape(kubeconfig=tmp_path / "missing")

@@ -81,6 +81,7 @@ inline const char* format_of(const column& of) noexcept {
     case column_type::float64: return "g";
     case column_type::int64: return "l";
     case column_type::timestamp_ms: return "tsm:UTC";
+    case column_type::timestamp_ns: return "tsn:UTC";
     case column_type::duration_ns: return "tDn";
     case column_type::boolean: return "b";
     case column_type::category: return "i";
@@ -173,6 +174,7 @@ inline void export_column(std::shared_ptr<const table> kept, const column& from,
     case column_type::float64: owner->buffers.push_back(from.float64->data()); break;
     case column_type::int64:
     case column_type::timestamp_ms:
+    case column_type::timestamp_ns:
     case column_type::duration_ns: owner->buffers.push_back(from.int64->data()); break;
     case column_type::boolean:
       pack(*from.boolean, owner->bits);

@@ -109,11 +109,14 @@ struct cgroup {
   std::string_view container_id;
   double start = 0;
   std::int64_t newest = no_timestamp;
+  std::array<std::int64_t, slots> time;  ///< of the newest sample that the value is made of
   std::array<double, slots> value{};
   std::array<bool, slots> present{};
   std::map<std::string_view, std::array<double, 4>> interfaces;
   double cpu_by_core = 0;
   bool has_cpu_by_core = false;
+
+  cgroup() noexcept { time.fill(no_timestamp); }
 };
 
 struct known_pods {
@@ -190,6 +193,7 @@ struct page_rows {
       const auto s = static_cast<std::size_t>(slot);
       on_page[s] = true;
       of.newest = std::max(of.newest, page.timestamp_ms[row]);
+      of.time[s] = std::max(of.time[s], page.timestamp_ms[row]);
       if (s == failcnt && value > 0) any_failcnt = true;
       if (is_network(s)) {
         of.interfaces[about.interface][s - first_network] = value;

@@ -32,11 +32,16 @@ inline constexpr reason no_row{"no_row", "the page has no such row"};
 struct entity {
   std::string node, namespace_name, pod_name, container, id, image;
   std::int64_t newest = no_timestamp;
+  std::array<std::int64_t, slots> time;
   std::array<double, slots> value{};
   std::array<const reason*, slots> why{};
+  double start = 0;
+  std::string_view network_id;  ///< the cgroup whose network this is
   const pod* spec = nullptr;
   const pod_container* container_spec = nullptr;
   const computelocator::node* node_spec = nullptr;
+
+  entity() noexcept { time.fill(no_timestamp); }
 
   void miss(std::size_t slot, const reason& because) {
     value[slot] = std::numeric_limits<double>::quiet_NaN();
@@ -48,8 +53,11 @@ inline void read_values(entity& to, const cgroup& from, const page_rows& page) {
   to.newest = from.newest;
   to.id = std::string(from.id);
   to.image = from.image;
+  to.start = from.start;
   for (std::size_t s = 0; s < first_network; ++s) {
     to.value[s] = from.value[s];
+    to.time[s] = from.time[s];
+    if (to.time[s] == no_timestamp) to.time[s] = from.newest;
     if (!page.on_page[s]) {
       to.miss(s, not_on_page);
     } else if (!from.present[s]) {
@@ -69,8 +77,9 @@ inline void read_network(entity& to, const cgroup* from, const page_rows& page) 
   for (std::size_t s = first_network; s < slots; ++s) {
     if (!page.on_page[s]) to.miss(s, not_on_page);
     else if (from == nullptr || !from->present[s]) to.miss(s, no_sandbox);
-    else to.value[s] = from->value[s];
+    else to.value[s] = from->value[s], to.time[s] = from->time[s];
   }
+  if (from != nullptr) to.network_id = from->id;
 }
 
 /// Without the pod's specification: on the host's network where it sees the node's interfaces with
@@ -101,31 +110,78 @@ inline bool wanted(const std::string& namespace_name, const row_filter& filter) 
          std::find(filter.namespaces.begin(), filter.namespaces.end(), namespace_name) != filter.namespaces.end();
 }
 
+inline void add_containers(const page_rows& page, const std::string& node, const known_pods& pods,
+                           const row_filter& filter, std::vector<entity>& all) {
+  std::map<std::array<std::string_view, 3>, const cgroup*> newest;
+  for (const cgroup& each : page.cgroups) {
+    if (each.kind != row_class::container || !wanted(each.namespace_name, filter)) continue;
+    const cgroup*& kept = newest[{each.namespace_name, each.pod, each.container}];
+    if (kept == nullptr || newer(each, *kept)) kept = &each;
+  }
+  for (const auto& [key, from] : newest) {
+    entity& made = all.emplace_back();
+    made.node = node;
+    made.namespace_name = from->namespace_name;
+    made.pod_name = from->pod;
+    made.container = from->container;
+    read_values(made, *from, page);
+    made.spec = pods.find(made.namespace_name, made.pod_name);
+    if (made.spec != nullptr)
+      for (const pod_container& inside : made.spec->containers)
+        if (inside.name == made.container) made.container_spec = &inside;
+  }
+}
+
+inline void add_pods(const page_rows& page, const std::string& node, const known_pods& pods,
+                     const row_filter& filter, std::vector<entity>& all) {
+  struct parts { const cgroup* own = nullptr; const cgroup* sandbox = nullptr; };
+  std::map<std::array<std::string_view, 2>, parts> found;
+  for (const cgroup& each : page.cgroups) {
+    if (each.pod.empty() || !wanted(each.namespace_name, filter)) continue;
+    parts& of = found[{each.namespace_name, each.pod}];
+    const cgroup** kept = each.kind == row_class::pod ? &of.own : each.kind == row_class::sandbox ? &of.sandbox : nullptr;
+    if (kept != nullptr && (*kept == nullptr || newer(each, **kept))) *kept = &each;
+  }
+  for (const auto& [key, of] : found) {
+    entity& made = all.emplace_back();
+    made.node = node;
+    made.namespace_name = std::string(key[0]);
+    made.pod_name = std::string(key[1]);
+    made.spec = pods.find(made.namespace_name, made.pod_name);
+    if (of.own != nullptr) {
+      read_values(made, *of.own, page);
+    } else {
+      for (std::size_t s = 0; s < first_network; ++s) made.miss(s, page.on_page[s] ? no_pod_row : not_on_page);
+    }
+    read_network(made, of.sandbox, page);
+    if (of.sandbox != nullptr) made.newest = std::max(made.newest, of.sandbox->newest);
+    const reason* shared = nullptr;
+    if (made.spec != nullptr) {
+      if (made.spec->host_network) shared = &host_network;
+    } else if (of.sandbox != nullptr && !of.sandbox->interfaces.empty()) {
+      if (page.machine == nullptr || page.machine->interfaces.empty()) shared = &network_unknown;
+      else if (counts_as_the_node(*of.sandbox, *page.machine)) shared = &host_network;
+    }
+    if (shared != nullptr)
+      for (std::size_t s = first_network; s < slots; ++s) made.miss(s, *shared);
+  }
+}
+
+inline void add_node(const page_rows& page, const std::string& node, const inventory& known, std::vector<entity>& all) {
+  if (page.machine == nullptr) return;
+  entity& made = all.emplace_back();
+  made.node = node;
+  read_values(made, *page.machine, page);
+  read_network(made, page.machine, page);
+  for (const computelocator::node& each : known.nodes)
+    if (each.name == node) made.node_spec = &each;
+}
+
 inline std::vector<entity> containers_of(std::span<const node_page> pages, const inventory& known,
                                          const row_filter& filter) {
   const known_pods pods(known);
   std::vector<entity> all;
-  for (const node_page& source : pages) {
-    const page_rows page(*source.columns, pods);
-    std::map<std::array<std::string_view, 3>, const cgroup*> newest;
-    for (const cgroup& each : page.cgroups) {
-      if (each.kind != row_class::container || !wanted(each.namespace_name, filter)) continue;
-      const cgroup*& kept = newest[{each.namespace_name, each.pod, each.container}];
-      if (kept == nullptr || newer(each, *kept)) kept = &each;
-    }
-    for (const auto& [key, from] : newest) {
-      entity& made = all.emplace_back();
-      made.node = source.node;
-      made.namespace_name = from->namespace_name;
-      made.pod_name = from->pod;
-      made.container = from->container;
-      read_values(made, *from, page);
-      made.spec = pods.find(made.namespace_name, made.pod_name);
-      if (made.spec != nullptr)
-        for (const pod_container& inside : made.spec->containers)
-          if (inside.name == made.container) made.container_spec = &inside;
-    }
-  }
+  for (const node_page& source : pages) add_containers(page_rows(*source.columns, pods), source.node, pods, filter, all);
   return all;
 }
 
@@ -133,56 +189,14 @@ inline std::vector<entity> pods_of(std::span<const node_page> pages, const inven
                                    const row_filter& filter) {
   const known_pods pods(known);
   std::vector<entity> all;
-  for (const node_page& source : pages) {
-    const page_rows page(*source.columns, pods);
-    struct parts { const cgroup* own = nullptr; const cgroup* sandbox = nullptr; };
-    std::map<std::array<std::string_view, 2>, parts> found;
-    for (const cgroup& each : page.cgroups) {
-      if (each.pod.empty() || !wanted(each.namespace_name, filter)) continue;
-      parts& of = found[{each.namespace_name, each.pod}];
-      const cgroup** kept = each.kind == row_class::pod ? &of.own : each.kind == row_class::sandbox ? &of.sandbox : nullptr;
-      if (kept != nullptr && (*kept == nullptr || newer(each, **kept))) *kept = &each;
-    }
-    for (const auto& [key, of] : found) {
-      entity& made = all.emplace_back();
-      made.node = source.node;
-      made.namespace_name = std::string(key[0]);
-      made.pod_name = std::string(key[1]);
-      made.spec = pods.find(made.namespace_name, made.pod_name);
-      if (of.own != nullptr) {
-        read_values(made, *of.own, page);
-      } else {
-        for (std::size_t s = 0; s < first_network; ++s) made.miss(s, page.on_page[s] ? no_pod_row : not_on_page);
-      }
-      read_network(made, of.sandbox, page);
-      if (of.sandbox != nullptr) made.newest = std::max(made.newest, of.sandbox->newest);
-      const reason* shared = nullptr;
-      if (made.spec != nullptr) {
-        if (made.spec->host_network) shared = &host_network;
-      } else if (of.sandbox != nullptr && !of.sandbox->interfaces.empty()) {
-        if (page.machine == nullptr || page.machine->interfaces.empty()) shared = &network_unknown;
-        else if (counts_as_the_node(*of.sandbox, *page.machine)) shared = &host_network;
-      }
-      if (shared != nullptr)
-        for (std::size_t s = first_network; s < slots; ++s) made.miss(s, *shared);
-    }
-  }
+  for (const node_page& source : pages) add_pods(page_rows(*source.columns, pods), source.node, pods, filter, all);
   return all;
 }
 
 inline std::vector<entity> nodes_of(std::span<const node_page> pages, const inventory& known) {
   const known_pods pods(known);
   std::vector<entity> all;
-  for (const node_page& source : pages) {
-    const page_rows page(*source.columns, pods);
-    if (page.machine == nullptr) continue;
-    entity& made = all.emplace_back();
-    made.node = source.node;
-    read_values(made, *page.machine, page);
-    read_network(made, page.machine, page);
-    for (const computelocator::node& each : known.nodes)
-      if (each.name == source.node) made.node_spec = &each;
-  }
+  for (const node_page& source : pages) add_node(page_rows(*source.columns, pods), source.node, known, all);
   return all;
 }
 
@@ -273,6 +287,41 @@ class table_maker {
 };
 
 }  // namespace detail::cadvisor_
+
+void for_each_reading(std::span<const node_page> pages, const inventory& known, const row_filter& filter,
+                      const std::function<void(const reading&)>& take) {
+  using namespace detail::cadvisor_;
+  const known_pods pods(known);
+  std::vector<entity> found;
+  for (const node_page& source : pages) {
+    const page_rows page(*source.columns, pods);
+    constexpr reading_level levels[] = {reading_level::container, reading_level::pod, reading_level::node};
+    for (const reading_level level : levels) {
+      found.clear();
+      if (level == reading_level::container) add_containers(page, source.node, pods, filter, found);
+      else if (level == reading_level::pod) add_pods(page, source.node, pods, filter, found);
+      else add_node(page, source.node, known, found);
+      for (const entity& each : found) {
+        reading made;
+        made.level = level;
+        made.node = each.node;
+        made.namespace_name = each.namespace_name;
+        made.pod = each.pod_name;
+        made.container = each.container;
+        made.id = each.id;
+        made.network_id = each.network_id;
+        made.started_s = each.start;
+        made.value = each.value;
+        made.time_ms = each.time;
+        if (level == reading_level::container)
+          for (std::size_t s = first_network; s < slots; ++s) made.value[s] = absent;
+        for (std::int64_t& at : made.time_ms)
+          if (at == no_timestamp) at = source.scraped_ms;
+        take(made);
+      }
+    }
+  }
+}
 
 table container_table(std::span<const node_page> pages, const inventory& known, const row_filter& filter) {
   using namespace detail::cadvisor_;

@@ -79,4 +79,37 @@ result<snapshot> parse_page(std::string_view page_or_gzip, const parse_page_opti
   return made;
 }
 
+result<snapshot> parse_prometheus_json(std::string_view answer_or_gzip, const prometheus_json_options& options) {
+  snapshot made;
+  made.source = options.name;
+  made.started = std::chrono::system_clock::now();
+  std::string inflated;
+  std::string_view answer = answer_or_gzip;
+  if (is_gzip(answer_or_gzip)) {
+    result<std::string> text = gunzip(answer_or_gzip, options.max_bytes);
+    if (!text) {
+      text.error().where = options.name;
+      return std::move(text).error();
+    }
+    inflated = std::move(text).value();
+    answer = inflated;
+  }
+  auto read = read_prometheus_json(answer, options);
+  if (!read) return std::move(read).error();
+  outcome& about = made.outcomes.emplace_back();
+  about.node = options.name;
+  about.reached = stage::done;
+  about.attempts = 1;
+  about.wire_bytes = answer_or_gzip.size();
+  about.page_bytes = answer.size();
+  about.started = made.started;
+  for (node_samples& each : read->nodes) {
+    about.samples += each.columns.rows();
+    made.pages.push_back({std::move(each.node), no_timestamp, std::move(each.columns), {}});
+  }
+  made.warnings = std::move(read->warnings);
+  made.ended = std::chrono::system_clock::now();
+  return made;
+}
+
 }  // namespace computelocator

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string>
 #include <utility>
@@ -46,10 +47,13 @@ struct collector::state {
   detail::collect_::workers pool;
   std::stop_token stop;
   progress_report report;
+  mutable std::mutex guarding;  // of the two below, which other threads may ask for
+  node_share share;
+  std::map<std::string, std::string> pins;
 
   state(collect_options given, cluster_config found, std::string ca)
       : options(std::move(given)), cluster(std::move(found)), kubelet_ca(std::move(ca)),
-        pages(client, scraping(options)), pool(options.parsers) {}
+        pages(client, scraping(options)), pool(options.parsers), share(options.share) {}
 
   static scrape_options scraping(const collect_options& from) {
     scrape_options made;
@@ -66,6 +70,8 @@ struct collector::state {
   template <class T>
   bool answered(detail::collect_::listing<T>& of, http_answer answer);
   result<inventory> list();
+  /// Those of my share, with the pins that were given for them.
+  std::vector<node> nodes_of_mine(const std::vector<node>& all);
   void work_off(std::size_t index, scraped_page page, outcome about, label_cache& cache,
                 collected_page& into, outcome& told);
   result<snapshot> sweep();
@@ -169,6 +175,22 @@ result<inventory> collector::state::list() {
   return made;
 }
 
+std::vector<node> collector::state::nodes_of_mine(const std::vector<node>& all) {
+  const node_share wanted = [&] {
+    const std::lock_guard lock(guarding);
+    return share;
+  }();
+  std::vector<node> made;
+  for (const node& each : all) {
+    if (!in_share(wanted, each.name)) continue;
+    made.push_back(each);
+    auto given = options.pins.find(each.uid);
+    if (given == options.pins.end()) given = options.pins.find(each.name);
+    if (given != options.pins.end() && !each.uid.empty()) pages.pins().try_emplace(each.uid, given->second);
+  }
+  return made;
+}
+
 /// Runs on a worker; touches nothing but its own target's things.
 void collector::state::work_off(std::size_t, scraped_page page, outcome about, label_cache& cache,
                                 collected_page& into, outcome& told) {
@@ -247,7 +269,8 @@ result<snapshot> collector::state::sweep() {
   way.ca_pem = kubelet_ca;
   if (!kubelets) kubelets = kubelet_access(cluster, way);
   way.access = kubelets;
-  const std::vector<node_target> found = kubelet_targets(made.inventory.nodes, cluster, way);
+  const std::vector<node> mine = nodes_of_mine(made.inventory.nodes);
+  const std::vector<node_target> found = kubelet_targets(mine, cluster, way);
 
   const std::size_t total = found.size();
   std::vector<target> targets;
@@ -308,8 +331,12 @@ result<snapshot> collector::state::sweep() {
   pages.sweep(targets, events, stop);
   pool.wait();
 
+  {
+    const std::lock_guard lock(guarding);
+    pins = pages.pins();
+  }
   std::erase_if(caches, [&](const auto& each) {
-    return std::none_of(made.inventory.nodes.begin(), made.inventory.nodes.end(),
+    return std::none_of(mine.begin(), mine.end(),
                         [&](const node& of) { return of.uid == each.first || of.name == each.first; });
   });
   for (std::size_t i = 0; i < total; ++i)
@@ -340,6 +367,13 @@ result<collector> collector::open(collect_options options) {
     if (!text) return std::move(text).error();
     ca = std::move(text).value();
   }
+  if (auto fits = check(options.share); !fits) return std::move(fits).error();
+  if (!options.pins.empty() && options.kubelet_tls != tls_mode::pin)
+    return error{errc::invalid_argument, "pins", "are given, but kubelets are not to be pinned", "set the kubelet TLS mode to \"pin\""};
+  for (const auto& [of, pin] : options.pins)
+    if (pin.size() != 64 || pin.find_first_not_of("0123456789abcdef") != std::string::npos)
+      return error{errc::invalid_argument, "pins", "that of " + printable(of) + " is no sha256 in lower-case hex",
+                   "give the 64 digits of the sha256 of the key"};
   if (options.metrics.empty())
     for (const std::string_view name : container_metrics()) options.metrics.emplace_back(name);
   return collector(std::make_unique<state>(std::move(options), std::move(found).value(), std::move(ca)));
@@ -349,6 +383,18 @@ collector::collector(std::unique_ptr<state> kept) noexcept : state_(std::move(ke
 collector::collector(collector&&) noexcept = default;
 collector& collector::operator=(collector&&) noexcept = default;
 collector::~collector() = default;
+
+result<std::monostate> collector::share(node_share nodes) {
+  if (auto fits = check(nodes); !fits) return fits;
+  const std::lock_guard lock(state_->guarding);
+  state_->share = std::move(nodes);
+  return ok();
+}
+
+std::map<std::string, std::string> collector::pins() const {
+  const std::lock_guard lock(state_->guarding);
+  return state_->pins;
+}
 
 result<snapshot> collector::sweep(std::stop_token stop, const progress_report& report) {
   state_->stop = std::move(stop);

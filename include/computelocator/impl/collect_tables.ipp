@@ -127,6 +127,10 @@ table samples_table(const snapshot& from) {
   return samples_table(sources);
 }
 
+void add(history& to, const snapshot& from) {
+  to.add(from.node_pages(), from.inventory, detail::collect_::milliseconds(from.ended), {from.namespaces});
+}
+
 table containers_table(const snapshot& from) {
   return container_table(from.node_pages(), from.inventory, {from.namespaces});
 }

@@ -402,4 +402,66 @@ column_result read_columns(std::string_view page, label_cache& cache, const colu
   return read(builder);
 }
 
+/// Trees in place of hash tables: whoever writes the names and values cannot aim at collisions.
+struct batch_builder::known {
+  std::map<std::string, std::uint32_t, std::less<>> metrics, names, values;
+  std::map<std::vector<std::uint32_t>, std::uint32_t> sets;
+};
+
+batch_builder::batch_builder() : sets_(std::make_shared<label_sets>()), known_(std::make_unique<known>()) {}
+batch_builder::~batch_builder() = default;
+batch_builder::batch_builder(batch_builder&&) noexcept = default;
+batch_builder& batch_builder::operator=(batch_builder&&) noexcept = default;
+
+std::uint32_t batch_builder::metric(std::string_view name) {
+  const auto found = known_->metrics.find(name);
+  if (found != known_->metrics.end()) return found->second;
+  const auto id = static_cast<std::uint32_t>(made_.metrics.size());
+  known_->metrics.emplace(std::string(name), id);
+  computelocator::metric& made = made_.metrics.emplace_back();
+  made.name = std::string(name);
+  made.unit = detail::columns_::unit_of_name(name);
+  return id;
+}
+
+std::uint32_t batch_builder::label_set(std::span<const std::pair<std::string_view, std::string_view>> labels) {
+  std::vector<std::uint32_t> key;
+  key.reserve(labels.size() * 2);
+  for (const auto& [name, value] : labels) {
+    auto of_name = known_->names.find(name);
+    if (of_name == known_->names.end()) {
+      of_name = known_->names.emplace(std::string(name), static_cast<std::uint32_t>(sets_->names_.size())).first;
+      sets_->names_.emplace_back(name);
+    }
+    auto of_value = known_->values.find(value);
+    if (of_value == known_->values.end()) {
+      of_value = known_->values.emplace(std::string(value), static_cast<std::uint32_t>(sets_->value_ends_.size())).first;
+      sets_->text_.append(value);
+      sets_->value_ends_.push_back(static_cast<std::uint32_t>(sets_->text_.size()));
+    }
+    key.push_back(of_name->second);
+    key.push_back(of_value->second);
+  }
+  const auto [at, fresh] = known_->sets.try_emplace(std::move(key), static_cast<std::uint32_t>(sets_->size()));
+  if (fresh) {
+    for (std::size_t i = 0; i < at->first.size(); i += 2) sets_->entries_.push_back({at->first[i], at->first[i + 1]});
+    sets_->begins_.push_back(static_cast<std::uint32_t>(sets_->entries_.size()));
+  }
+  return at->second;
+}
+
+std::size_t batch_builder::label_names() const noexcept { return sets_->names_.size(); }
+
+void batch_builder::row(std::uint32_t metric, std::uint32_t label_set, double value, std::int64_t timestamp_ms) {
+  made_.metric_id.push_back(metric);
+  made_.label_set_id.push_back(label_set);
+  made_.value.push_back(value);
+  made_.timestamp_ms.push_back(timestamp_ms);
+}
+
+batch batch_builder::take() && {
+  made_.sets = std::move(sets_);
+  return std::move(made_);
+}
+
 }  // namespace computelocator

@@ -234,7 +234,42 @@ inline std::shared_ptr<const access> pinned(const access& all, const node& of,
   return std::make_shared<const access>(std::move(own));
 }
 
+/// FNV-1a over both names, then the finalizer of splitmix64, so that one letter moves every bit.
+inline std::uint64_t claim(std::string_view collector, std::string_view node) noexcept {
+  std::uint64_t hash = 0xCBF29CE484222325u;
+  const auto take = [&hash](unsigned char byte) { hash = (hash ^ byte) * 0x100000001B3u; };
+  for (const char c : collector) take(static_cast<unsigned char>(c));
+  take(0);
+  for (const char c : node) take(static_cast<unsigned char>(c));
+  hash = (hash ^ hash >> 30) * 0xBF58476D1CE4E5B9u;
+  hash = (hash ^ hash >> 27) * 0x94D049BB133111EBu;
+  return hash ^ hash >> 31;
+}
+
 }  // namespace detail::discover_
+
+result<std::monostate> check(const node_share& share) {
+  if (share.all.empty() && share.me.empty()) return ok();
+  const auto among = std::count(share.all.begin(), share.all.end(), share.me);
+  if (among == 0)
+    return error{errc::invalid_argument, "share", "\"" + printable(share.me) + "\" is not among the names of all collectors",
+                 "name this collector there, too"};
+  std::vector<std::string> sorted = share.all;
+  std::sort(sorted.begin(), sorted.end());
+  if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
+    return error{errc::invalid_argument, "share", "\"" + printable(*twice) + "\" stands there twice",
+                 "give each collector a name of its own"};
+  return ok();
+}
+
+bool in_share(const node_share& share, std::string_view node) noexcept {
+  using detail::discover_::claim;
+  const std::uint64_t mine = claim(share.me, node);
+  return std::none_of(share.all.begin(), share.all.end(), [&](const std::string& other) {
+    const std::uint64_t theirs = claim(other, node);
+    return theirs > mine || (theirs == mine && other < share.me);
+  });
+}
 
 std::shared_ptr<const access> kubelet_access(const cluster_config& cluster,
                                              const route_options& options) {

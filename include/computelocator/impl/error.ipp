@@ -43,6 +43,7 @@ std::string_view to_string(errc code) noexcept {
     case errc::bad_encoding: return "bad_encoding";
     case errc::bad_content_type: return "bad_content_type";
     case errc::page_refused: return "page_refused";
+    case errc::query_failed: return "query_failed";
     case errc::file_failed: return "file_failed";
   }
   return "unknown";

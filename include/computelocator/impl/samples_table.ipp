@@ -101,6 +101,10 @@ table samples_table(std::span<const batch_source> sources) {
     nodes.codes().insert(nodes.codes().end(), columns.rows(), source.node.empty() ? -1 : nodes.code(source.node));
     std::vector<std::int32_t> metric_codes(columns.metrics.size());
     for (std::size_t i = 0; i < columns.metrics.size(); ++i) {
+      if (columns.metrics[i].name.empty()) {  // what a query gave that has no name
+        metric_codes[i] = -1;
+        continue;
+      }
       metric_codes[i] = metrics.code(columns.metrics[i].name);
       described.try_emplace(columns.metrics[i].name, columns.metrics[i]);
     }

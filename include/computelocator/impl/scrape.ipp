@@ -145,6 +145,10 @@ struct scraper::run : std::enable_shared_from_this<run> {
     const auto now = std::chrono::steady_clock::now();
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(of->deadline - now);
     const target& at = targets[of->index];
+    // Held from the first handshake on, whatever was answered: the token has been shown to that key.
+    if (at.access && at.access->tls.mode == tls_mode::pin && !at.node_uid.empty() && !answer.peer_pin.empty() &&
+        !(answer.failure && answer.failure->code == errc::tls_pin_mismatch))
+      owner.pins_.try_emplace(at.node_uid, answer.peer_pin);
     const retry_plan plan = stopped ? retry_plan{}
                                     : plan_retry(answer, of->attempt, owner.options_.attempts, left,
                                                  of->token_renewed || !at.access || at.access->who.token_file.empty());
@@ -190,8 +194,6 @@ struct scraper::run : std::enable_shared_from_this<run> {
       about.failure = std::move(failure);
       events.on_failure(of.index, std::move(about));
     } else {
-      if (at.access && at.access->tls.mode == tls_mode::pin && !at.node_uid.empty())
-        owner.pins_.try_emplace(at.node_uid, answer.peer_pin);
       owner.last_bytes_[at.node_uid] = answer.body.size();
       in_flight += answer.body.size();
       scraped_page page{std::move(answer.body), answer.content_encoding == "gzip",
