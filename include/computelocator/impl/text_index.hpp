@@ -389,12 +389,12 @@ class line_index {
     window_.count = inner_count_ = cursor = 0;
   }
 
-  /// Offset of the newline that ends the line at `from`, or the page's size.
+  /// Offset of the newline that ends the line at `from`, or the page's size. The cursor is at its mark.
   std::size_t end_of_line(std::size_t from) noexcept {
     seek(from);
     do {
       for (; cursor < window_.count; ++cursor)
-        if (page_[begin_ + window_.at[cursor]] == '\n') return begin_ + window_.at[cursor++];
+        if (page_[begin_ + window_.at[cursor]] == '\n') return begin_ + window_.at[cursor];
     } while (extend(from));
     // Longer than any window, or the last one.
     const void* const newline = end_ == page_.size() ? nullptr : std::memchr(page_.data() + end_, '\n', page_.size() - end_);

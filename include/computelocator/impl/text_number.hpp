@@ -1,6 +1,8 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <bit>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
@@ -117,6 +119,7 @@ inline constexpr std::uint64_t small_powers_of_ten[] = {1,      10,      100,   
                                                         100000, 1000000, 10000000, 100000000};
 
 /// Digits from `p` on are put behind `mantissa`; gives where they end. Not more than `most` words.
+/// Past 19 digits in all the mantissa means nothing.
 inline const char* take_digits(const char* p, std::uint64_t& mantissa, int most) noexcept {
   for (; most != 0; --most) {
     const std::uint64_t word = load_word(p);
@@ -130,27 +133,90 @@ inline const char* take_digits(const char* p, std::uint64_t& mantissa, int most)
   return p;
 }
 
-/// Digits, a point, digits, an exponent: nearly every value that a page holds, up to 16 digits of
-/// it, read without knowing where it ends. Gives the byte behind it; nullptr where it needs a closer
-/// look. At least 40 bytes may be read.
+#ifdef __SIZEOF_INT128__
+__extension__ using wide = unsigned __int128;
+
+/// A power of ten: `bits` * 2^`exponent` and less than one more bit; the highest bit is set.
+struct power_of_ten {
+  wide bits;
+  int exponent;
+};
+
+inline constexpr int largest_power = 38;  // 10^38 has 127 bits
+
+inline constexpr std::array<power_of_ten, 2 * largest_power + 1> make_powers_of_ten() {
+  std::array<power_of_ten, 2 * largest_power + 1> made{};
+  wide power = 1;
+  for (int n = 0; n <= largest_power; ++n, power *= 10) {
+    power_of_ten up{power, 0};
+    while (up.bits >> 127 == 0) up.bits <<= 1, --up.exponent;
+    made[static_cast<std::size_t>(largest_power + n)] = up;
+    // 1 / power by long division, bit for bit, until there are 128 significant ones.
+    power_of_ten down{0, 0};
+    wide rest = 1;
+    while (down.bits >> 127 == 0) {
+      const bool fits = rest >= power;
+      down.bits = down.bits << 1 | fits;
+      rest = (fits ? rest - power : rest) << 1;
+      --down.exponent;
+    }
+    ++down.exponent;
+    if (n != 0) made[static_cast<std::size_t>(largest_power - n)] = down;
+  }
+  return made;
+}
+inline constexpr std::array<power_of_ten, 2 * largest_power + 1> powers_of_ten = make_powers_of_ten();
+
+/// The double nearest to mantissa * 10^exponent, from the 128 highest bits of the product; false
+/// where these leave two doubles to choose from.
+inline bool scale_exactly(std::uint64_t mantissa, int exponent, double& value) noexcept {
+  if (mantissa == 0 || exponent < -largest_power || exponent > largest_power) return false;
+  const power_of_ten& power = powers_of_ten[static_cast<std::size_t>(exponent + largest_power)];
+  const int spare = std::countl_zero(mantissa);
+  const std::uint64_t factor = mantissa << spare;
+  // The true product is at least `low`, and less than low + 2: one for what the power lacks, one
+  // for the bits cut off here.
+  const wide low = static_cast<wide>(factor) * static_cast<std::uint64_t>(power.bits >> 64) +
+                   (static_cast<wide>(factor) * static_cast<std::uint64_t>(power.bits) >> 64);
+  const int cut = low >> 127 != 0 ? 75 : 74;  // 53 bits stay
+  const wide rounded = low + (wide{1} << (cut - 1));
+  const wide rest = rounded & ((wide{1} << cut) - 1);
+  if (rest == 0 || rest + 2 >= wide{1} << cut || rounded < low) return false;
+  const int scale = power.exponent + 64 - spare + cut;
+  value = static_cast<double>(static_cast<std::uint64_t>(rounded >> cut)) *
+          std::bit_cast<double>(static_cast<std::uint64_t>(1023 + scale) << 52);
+  return true;
+}
+#else
+inline bool scale_exactly(std::uint64_t, int, double&) noexcept { return false; }
+#endif
+
+/// Digits, a point, digits, an exponent, and NaN: nearly every value that a page holds, up to 19
+/// digits of it, read without knowing where it ends. Gives the byte behind it; nullptr where it
+/// needs a closer look. At least 64 bytes may be read.
 inline const char* quick_value(const char* p, double& value) noexcept {
-  // Up to 53 bits and a power of ten up to 22 are exact in a double, and so is one multiplication
-  // or division of the two (Clinger, "How to read floating point numbers accurately", 1990).
   const bool negative = *p == '-';
   p += negative;
+  if (is_digit(p[0]) && p[1] <= ' ') {  // half of all values
+    value = negative ? -static_cast<double>(p[0] - '0') : static_cast<double>(p[0] - '0');
+    return p + 1;
+  }
   std::uint64_t mantissa = 0;
-  const char* end = take_digits(p, mantissa, 2);
+  const char* end = take_digits(p, mantissa, 3);
   std::ptrdiff_t digits = end - p;
-  if (digits == 0) return nullptr;
+  if (digits == 0) {
+    if (negative || p[0] != 'N' || p[1] != 'a' || p[2] != 'N') return nullptr;
+    value = std::numeric_limits<double>::quiet_NaN();
+    return p + 3;
+  }
   int exponent = 0;
   if (*end == '.') {
     const char* const point = ++end;
-    end = take_digits(point, mantissa, 2);
+    end = take_digits(point, mantissa, 3);
     digits += end - point;
     exponent = -static_cast<int>(end - point);
   }
-  if (digits > 16 || mantissa > std::uint64_t{1} << 53) return nullptr;
-  double parsed = static_cast<double>(mantissa);
+  if (digits > 19) return nullptr;
   if ((*end | 0x20) == 'e') {
     const char sign = *++end;
     end += sign == '+' || sign == '-';
@@ -159,9 +225,16 @@ inline const char* quick_value(const char* p, double& value) noexcept {
     if (is_digit(*end)) size = size * 10 + (*end++ - '0');
     exponent += sign == '-' ? -size : size;
   }
-  if (exponent < -22 || exponent > 22) return nullptr;
-  if (exponent < 0) parsed /= exact_powers_of_ten[-exponent];
-  else if (exponent > 0) parsed *= exact_powers_of_ten[exponent];
+  // Up to 53 bits and a power of ten up to 22 are exact in a double, and so is one multiplication
+  // or division of the two (Clinger, "How to read floating point numbers accurately", 1990).
+  double parsed = static_cast<double>(mantissa);
+  if (mantissa > std::uint64_t{1} << 53 || exponent < -22 || exponent > 22) {
+    if (!scale_exactly(mantissa, exponent, parsed)) return nullptr;
+  } else if (exponent < 0) {
+    parsed /= exact_powers_of_ten[-exponent];
+  } else if (exponent > 0) {
+    parsed *= exact_powers_of_ten[exponent];
+  }
   value = negative ? -parsed : parsed;
   return end;
 }
@@ -177,8 +250,8 @@ inline const char* quick_time(const char* p, std::int64_t& time) noexcept {
 
 /// The double nearest to `text`. NaN and Inf in any case; neither hexadecimal nor underscores.
 inline number_fault parse_value(std::string_view text, double& value) noexcept {
-  char copy[64] = {};
-  if (!text.empty() && text.size() <= 24) {
+  char copy[96] = {};
+  if (!text.empty() && text.size() <= 28) {
     std::memcpy(copy, text.data(), text.size());
     if (quick_value(copy, value) == copy + text.size()) return number_fault::none;
   }

@@ -229,8 +229,9 @@ class page_walker {
   }
 
   bool quick_line();
+  bool quick_metadata(const char* line);
   bool repeats_name(const char* line) const noexcept;
-  std::size_t quick_name(const char* line) const noexcept;
+  bool quick_name(const char* line) noexcept;
   bool skip_lines() noexcept;
   const char* quick_labels(const char* brace) noexcept;
   bool is_separator(const char* before, const char* open) const noexcept;
@@ -256,8 +257,9 @@ class page_walker {
   std::size_t quick_until_ = 0;  // quick reading looks up to line_index::margin bytes ahead
   bool over_ = false;
   bool failed_line_ = false;
-  bool wanted_ = true;           // what the sink said of name_before_
-  std::string_view name_before_;
+  std::string_view name_before_;  // the name on an earlier line, as these stand together
+  bool asked_ = false;            // the sink was asked for it
+  bool wanted_ = true;            // and said this
   sample_view sample_;
   parse_result result_;
 
@@ -267,6 +269,23 @@ class page_walker {
   struct separator {
     const char* data;
     std::size_t size;
+    std::uint64_t words[2], masks[2];  // its first 16 bytes
+
+    void set(const char* bytes, std::size_t length) noexcept {
+      data = bytes;
+      size = length;
+      for (std::size_t i : {0, 1}) {
+        const std::size_t used = length > 8 * i ? length - 8 * i : 0;
+        masks[i] = used == 0 ? 0 : used >= 8 ? ~std::uint64_t{0} : ~std::uint64_t{0} >> (64 - 8 * used);
+        words[i] = detail::load_word(bytes + 8 * i) & masks[i];
+      }
+    }
+    bool is(const char* bytes, std::size_t length) const noexcept {
+      if (length != size) return false;
+      const std::uint64_t first = (detail::load_word(bytes) & masks[0]) ^ words[0];
+      const std::uint64_t second = (detail::load_word(bytes + 8) & masks[1]) ^ words[1];
+      return (first | second) == 0 && (length <= 16 || detail::same_bytes(bytes + 16, data + 16, length - 16));
+    }
     std::string_view name() const noexcept {
       const std::size_t first = *data == '{' ? 1 : 2;
       return {data + first, size - first - 2};
@@ -342,8 +361,8 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
   if (meta.what == metadata_view::kind::type) {
     const auto type = detail::type_of_word(meta.text);
     const bool word_of_dialect =
-        type && (openmetrics() ? meta.text != "untyped" : detail::is_classic_type(meta.text) || lenient());
-    if (!word_of_dialect && !(lenient() && type)) return fail(parse_errc::bad_type, at);
+        type && (lenient() || (openmetrics() ? meta.text != "untyped" : detail::is_classic_type(meta.text)));
+    if (!word_of_dialect) return fail(parse_errc::bad_type, at);
     meta.type = *type;
   } else if (!detail::is_utf8(meta.text)) {
     return fail(parse_errc::invalid_utf8, at);
@@ -477,6 +496,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   const bool named = !sample_.name_.empty();
   if (!named && page_[first] != '{') return fail(parse_errc::bad_name, first);
   name_before_ = sample_.name_;
+  asked_ = true;
   const auto unwanted = [&] {
     wanted_ = wants(sample_.name_);
     if (checks || wanted_) return false;
@@ -585,12 +605,10 @@ void page_walker<Sink>::hand_over() {
 template <class Sink>
 bool page_walker<Sink>::quick_line() {
   const char* const line = page_.data() + at_;
-  if (!repeats_name(line)) {
-    const std::size_t size = quick_name(line);
-    if (size == 0) return false;
-    name_before_ = {line, size};
-    wanted_ = wants(name_before_);
-  }
+  if (*line == '#') return quick_metadata(line);
+  if (!quick_name(line)) return false;
+  if (!asked_) wanted_ = wants({line, name_before_.size()});
+  asked_ = true;
   if (!checks && !wanted_) return skip_lines();
 
   const char* at = line + name_before_.size();
@@ -631,7 +649,6 @@ bool page_walker<Sink>::quick_line() {
   if (page_[newline] != '\n') return false;
   if (index_.foreign(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
 
-  ++index_.cursor;
   begin_ = at_;
   end_ = newline;
   at_ = newline + 1;
@@ -639,6 +656,39 @@ bool page_walker<Sink>::quick_line() {
   sample_.name_ = {line, name_before_.size()};
   if (quick_numbers(at) != nullptr) hand_over();
   else read_numbers(static_cast<std::size_t>(at - page_.data()));
+  return true;
+}
+
+/// Reads "# HELP name text" and "# TYPE name word"; false, with nothing done, where a line is another.
+template <class Sink>
+bool page_walker<Sink>::quick_metadata(const char* line) {
+  constexpr std::size_t head = sizeof "# HELP " - 1;
+  metadata_view meta;
+  if (detail::same_bytes(line, "# TYPE ", head)) meta.what = metadata_view::kind::type;
+  else if (!detail::same_bytes(line, "# HELP ", head)) return false;
+  if (!quick_name(line + head)) return false;
+  const std::size_t text = at_ + head + name_before_.size() + 1;
+  if (page_[text - 1] != ' ' || detail::is_blank(page_[text])) return false;
+  const std::size_t newline = index_.end_of_line(at_);
+  if (newline >= quick_until_ || newline <= text) return false;
+  if (detail::is_blank(page_[newline - 1]) || page_[newline - 1] == '\r') return false;
+  meta.name = {line + head, name_before_.size()};
+  meta.text = cut(text, newline - text);
+  if (meta.what == metadata_view::kind::type) {
+    const auto type = detail::type_of_word(meta.text);
+    if (!type || !detail::is_classic_type(meta.text) || (openmetrics() && meta.text.front() == 'u')) return false;
+    meta.type = *type;
+  } else if (index_.foreign(at_, newline) && !detail::is_utf8(meta.text)) {
+    return false;
+  }
+  begin_ = at_;
+  end_ = newline;
+  at_ = newline + 1;
+  meta.quotes_escaped = openmetrics();
+  meta.line = this->line();
+  meta.offset = begin_;
+  if (bool going = true; !passes(std::as_const(meta), going)) return true;
+  if constexpr (requires { sink_.on_metadata(meta); }) sink_.on_metadata(meta);
   return true;
 }
 
@@ -650,15 +700,19 @@ bool page_walker<Sink>::repeats_name(const char* line) const noexcept {
   return detail::same_bytes(line, name_before_.data(), size) && !detail::is(line[size], detail::name_more);
 }
 
-/// The size of the metric's name at `line`; 0 where there is none.
+/// Makes the metric's name at `line` name_before_; false where there is none.
 template <class Sink>
-std::size_t page_walker<Sink>::quick_name(const char* line) const noexcept {
-  if (detail::is_digit(*line)) return 0;
+bool page_walker<Sink>::quick_name(const char* line) noexcept {
+  if (repeats_name(line)) return true;
+  if (detail::is_digit(*line)) return false;
   const char* at = line;
   for (const char* const last = page_.data() + page_.size() - 8; at <= last; at += 8)
-    if (const std::uint64_t other = detail::not_metric_name(detail::load_word(at)); other != 0)
-      return static_cast<std::size_t>(at - line) + detail::bytes_before(other);
-  return 0;
+    if (const std::uint64_t other = detail::not_metric_name(detail::load_word(at)); other != 0) {
+      name_before_ = {line, static_cast<std::size_t>(at - line) + detail::bytes_before(other)};
+      asked_ = false;
+      return !name_before_.empty();
+    }
+  return false;
 }
 
 /// Leaves out lines that have the name of the line before. False where that is none, as the line
@@ -684,33 +738,34 @@ bool page_walker<Sink>::skip_lines() noexcept {
 /// cursor is then at the end of the line. nullptr where they are to be read with care.
 template <class Sink>
 const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
-  const detail::mark* const marks = index_.marks();
   const char* window = page_.data() + index_.begin();
+  const detail::mark* first = index_.marks() + index_.cursor;
+  const detail::mark* at = first;
   const char* before = brace;  // then the quote that ended the last value
-  std::size_t first = index_.cursor, at = first, label = 0;
+  separator* like = separators_.data();
   for (;;) {
-    if (at >= index_.count()) {  // the line goes on behind the window
+    const detail::mark* const last = index_.marks() + index_.count();
+    if (at >= last) {  // the line goes on behind the window
       if (!index_.extend(at_)) return nullptr;
       window = page_.data() + index_.begin();
+      at = first = index_.marks();
       before = brace;
-      first = at = index_.cursor;
-      label = 0;
+      like = separators_.data();
       continue;
     }
-    const char* const open = window + marks[at];
+    const char* const open = window + *at;
     const auto size = static_cast<std::size_t>(open - before) + 1;
-    if (label == most_separators) return nullptr;
-    separator& like = separators_[label];
-    if (size != like.size || !detail::same_bytes(before, like.data, size)) {
+    if (!like->is(before, size)) {
       if (*open == '\n') break;
-      if (!is_separator(before, open)) return nullptr;
-      like = {before, size};
+      if (like == separators_.data() + most_separators - 1 || !is_separator(before, open)) return nullptr;
+      like->set(before, size);
       distinct_ = 0;
     }
-    before = window + marks[at + 1];
+    before = window + at[1];
     at += 2;
-    ++label;
+    ++like;
   }
+  const auto label = static_cast<std::size_t>(like - separators_.data());
   if (before[1] != '}' || (label != 0 && *before != '"')) return nullptr;
   if (label > distinct_ && options_.rules != policy::prometheus) {
     if (!labels_differ(label)) return nullptr;
@@ -719,9 +774,9 @@ const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
   if (label <= labels_view::most_marked) {
     sample_.labels_.base_ = window;
     sample_.labels_.marked_ = static_cast<std::uint32_t>(label);
-    std::memcpy(sample_.labels_.marks_, marks + first, sizeof sample_.labels_.marks_);
+    std::memcpy(sample_.labels_.marks_, first, sizeof sample_.labels_.marks_);
   }
-  index_.cursor = at;
+  index_.cursor = static_cast<std::size_t>(at - index_.marks());
   return before + 2;
 }
 

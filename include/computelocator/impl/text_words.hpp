@@ -15,14 +15,13 @@ namespace computelocator {
 namespace detail {
 
 inline std::optional<metric_type> type_of_word(std::string_view word) noexcept {
-  if (word == "counter") return metric_type::counter;
-  if (word == "gauge") return metric_type::gauge;
-  if (word == "histogram") return metric_type::histogram;
-  if (word == "gaugehistogram") return metric_type::gauge_histogram;
-  if (word == "summary") return metric_type::summary;
-  if (word == "info") return metric_type::info;
-  if (word == "stateset") return metric_type::state_set;
-  if (word == "unknown" || word == "untyped") return metric_type::unknown;
+  struct row { std::string_view word; metric_type type; };
+  constexpr row rows[] = {
+      {"gauge", metric_type::gauge}, {"counter", metric_type::counter}, {"histogram", metric_type::histogram},
+      {"summary", metric_type::summary}, {"untyped", metric_type::unknown}, {"unknown", metric_type::unknown},
+      {"info", metric_type::info}, {"stateset", metric_type::state_set}, {"gaugehistogram", metric_type::gauge_histogram}};
+  for (const row& each : rows)
+    if (word.size() == each.word.size() && std::memcmp(word.data(), each.word.data(), word.size()) == 0) return each.type;
   return std::nullopt;
 }
 
