@@ -52,6 +52,7 @@ enum class parse_errc : std::uint8_t {
   timestamp_out_of_range, trailing_text, unexpected_blank, blank_line, unexpected_comment,
   bad_type, bad_metadata, carriage_return, byte_order_mark, missing_newline, missing_eof,
   text_after_eof, bad_exemplar, too_many_samples, too_many_labels,
+  line_too_long,
   // The rules of OpenMetrics beyond its grammar (openmetrics.hpp).
   repeated_metadata, misplaced_metadata, repeated_family, clashing_name, name_not_of_type,
   unit_not_in_name, unit_not_allowed, interleaved_metric, repeated_sample, mixed_timestamps,

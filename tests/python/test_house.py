@@ -16,6 +16,7 @@ MAY_USE = {
     "token": {"error", "secret"},
     "text": set(),
     "openmetrics": {"text"},
+    "push": {"text"},
     "table": set(),
     "columns": {"openmetrics", "text", "table"},
     "arrow": {"columns", "table"},
@@ -32,7 +33,7 @@ MAY_USE = {
 }  # fmt: skip
 
 # Header-only, and with nothing but the standard library.
-TEXT_ROOMS = {"text", "openmetrics"}
+TEXT_ROOMS = {"text", "openmetrics", "push"}
 
 # Libraries that only one room knows, and only inside.
 INSIDE = {

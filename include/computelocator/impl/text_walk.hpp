@@ -98,17 +98,26 @@ inline void labels_view::iterator::look() noexcept {
   at_ = nullptr;
 }
 
+/// Where the reading of a page stands that comes in pieces, each of whole lines.
+struct page_progress {
+  std::size_t base = 0;         ///< bytes before this piece
+  std::size_t last_sample = 0;  ///< offset of the last sample line that check() took
+  bool over = false;
+  parse_result so_far;
+};
+
 /// Walks a page line by line and calls its sink. `parse` and `samples` are the ways to it.
 template <class Sink>
 class page_walker {
  public:
   page_walker(std::string_view page, Sink& sink, parse_options options,
-              detail::index_kernel kernel = detail::best_index_kernel()) noexcept
-      : page_(page), sink_(sink), options_(options), index_(page, kernel) {
+              detail::index_kernel kernel = detail::best_index_kernel(), const page_progress& from = {}) noexcept
+      : page_(page), sink_(sink), options_(options), index_(page, kernel), base_(from.base),
+        last_sample_(from.last_sample), over_(from.over), result_(from.so_far) {
     // The scalar kernel is the specification: it reads every line with care.
-    if (kernel != detail::index_scalar && page.size() > detail::line_index::margin)
+    if (kernel != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof)
       quick_until_ = page.size() - detail::line_index::margin;
-    if (page_.starts_with("\xEF\xBB\xBF")) {
+    if (base_ == 0 && page_.starts_with("\xEF\xBB\xBF")) {
       if (lenient()) at_ = 3;
       else fail(parse_errc::byte_order_mark, 0);
     }
@@ -146,6 +155,10 @@ class page_walker {
 
   const parse_result& result() const noexcept { return result_; }
 
+  /// True where step() would find no line, but the end of the page.
+  bool at_end() const noexcept { return over_ || at_ >= page_.size(); }
+  page_progress progress() const noexcept { return {base_ + page_.size(), last_sample_, over_, result_}; }
+
  private:
   bool openmetrics() const noexcept { return options_.syntax == dialect::openmetrics; }
   bool strict() const noexcept { return options_.rules == policy::strict; }
@@ -162,13 +175,15 @@ class page_walker {
 
   bool fail(parse_errc code, std::size_t offset) {
     const std::size_t end = end_ < begin_ ? begin_ : end_;
-    return fail(parse_error{code, offset, cut(begin_, end - begin_)});
+    return fail(parse_error{code, base_ + offset, cut(begin_, end - begin_)});
   }
 
-  /// A fault of a line before this one.
+  /// A fault of a line before this one, which may be gone already.
   bool fail_earlier(parse_errc code, std::size_t offset) {
-    const std::size_t begin = offset == 0 ? 0 : page_.rfind('\n', offset - 1) + 1;
-    const std::size_t end = std::min(page_.find('\n', offset), page_.size());
+    if (offset < base_) return fail(parse_error{code, offset, {}});
+    const std::size_t at = offset - base_;
+    const std::size_t begin = at == 0 ? 0 : page_.rfind('\n', at - 1) + 1;
+    const std::size_t end = std::min(page_.find('\n', at), page_.size());
     return fail(parse_error{code, offset, cut(begin, end - begin)});
   }
 
@@ -178,7 +193,7 @@ class page_walker {
   bool passes(const View& view, bool& going) {
     if constexpr (requires { sink_.check(view); })
       while (const std::optional<line_fault> found = sink_.check(view)) {
-        going = found->earlier ? fail_earlier(found->code, found->offset) : fail(found->code, found->offset);
+        going = found->earlier ? fail_earlier(found->code, found->offset) : fail(found->code, found->offset - base_);
         if (!going || !found->earlier) return false;
       }
     return true;
@@ -210,7 +225,7 @@ class page_walker {
     if (openmetrics() && !result_.saw_eof) {
       // The mark that the page is whole is missing: no policy can know what was cut off.
       begin_ = end_ = page_.size();
-      const parse_error error{parse_errc::missing_eof, page_.size(), {}};
+      const parse_error error{parse_errc::missing_eof, base_ + page_.size(), {}};
       if constexpr (requires { sink_.on_error(error); }) (void)sink_.on_error(error);
       result_.error = error;
     }
@@ -255,7 +270,8 @@ class page_walker {
   detail::line_index index_;
   std::size_t at_ = 0, begin_ = 0, end_ = 0;
   std::size_t quick_until_ = 0;  // quick reading looks up to line_index::margin bytes ahead
-  bool over_ = false;
+  std::size_t base_, last_sample_;
+  bool over_;
   bool failed_line_ = false;
   std::string_view name_before_;  // the name on an earlier line, as these stand together
   bool asked_ = false;            // the sink was asked for it
@@ -373,7 +389,7 @@ bool page_walker<Sink>::read_comment(std::size_t first) {
     return fail(parse_errc::unit_not_in_name, at);
   meta.quotes_escaped = openmetrics();
   meta.line = line();
-  meta.offset = begin_;
+  meta.offset = base_ + begin_;
   if (bool going = true; !passes(std::as_const(meta), going)) return going;
   if constexpr (requires { sink_.on_metadata(meta); }) sink_.on_metadata(meta);
   return true;
@@ -588,9 +604,10 @@ bool page_walker<Sink>::read_numbers(std::size_t at) {
 template <class Sink>
 void page_walker<Sink>::hand_over() {
   sample_.line_ = line();
-  sample_.offset_ = begin_;
+  sample_.offset_ = base_ + begin_;
   if constexpr (checks) {
     if (bool going = true; !passes(std::as_const(sample_), going)) return;
+    last_sample_ = sample_.offset_;
     if (!wanted_) {
       ++result_.skipped;
       return;
@@ -686,7 +703,7 @@ bool page_walker<Sink>::quick_metadata(const char* line) {
   at_ = newline + 1;
   meta.quotes_escaped = openmetrics();
   meta.line = this->line();
-  meta.offset = begin_;
+  meta.offset = base_ + begin_;
   if (bool going = true; !passes(std::as_const(meta), going)) return true;
   if constexpr (requires { sink_.on_metadata(meta); }) sink_.on_metadata(meta);
   return true;

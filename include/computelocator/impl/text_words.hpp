@@ -148,6 +148,7 @@ inline std::string_view what(parse_errc code) noexcept {
     case parse_errc::bad_exemplar: return "this is not an exemplar";
     case parse_errc::too_many_samples: return "more samples than the limit";
     case parse_errc::too_many_labels: return "more labels on one sample than the limit";
+    case parse_errc::line_too_long: return "a line that is longer than the limit";
     case parse_errc::repeated_metadata: return "a second HELP, TYPE or UNIT line of the same metric family";
     case parse_errc::misplaced_metadata: return "a HELP, TYPE or UNIT line behind samples of its metric family";
     case parse_errc::repeated_family: return "a metric family that stands on this page already";
@@ -197,6 +198,7 @@ inline std::string_view advice(parse_errc code) noexcept {
     case parse_errc::missing_eof: return "the page may be cut off: fetch it again";
     case parse_errc::bad_type: return "text 0.0.4 has counter, gauge, histogram, summary and untyped";
     case parse_errc::too_many_samples: return "ask for fewer metrics, or raise the limit";
+    case parse_errc::line_too_long:
     case parse_errc::too_many_labels: return "raise the limit if the target is to be trusted";
     case parse_errc::repeated_metadata:
     case parse_errc::repeated_family: return "write each metric family once, all of its samples together; or read with the policy prometheus";
