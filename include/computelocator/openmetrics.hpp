@@ -7,7 +7,6 @@
 //
 // Whoever does not ask pays nothing. docs/grammar.md lists the rules.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -16,16 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include <computelocator/impl/text_hash.hpp>
 #include <computelocator/text.hpp>
 
 namespace computelocator {
 
 namespace detail {
-
-struct hash128 {
-  std::uint64_t low = 0, high = 0;
-  friend bool operator==(const hash128&, const hash128&) = default;
-};
 
 /// A set of hashes that is emptied at once, at no cost.
 class hash_set {

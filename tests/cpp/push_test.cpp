@@ -136,7 +136,8 @@ std::vector<std::pair<std::string, std::string>> fixtures() {
       {"a rule of one line", "# TYPE c counter\nc_total 1\nc_total -1\nc_total NaN\n# EOF\n"},
       {"escapes and exemplars", "# HELP c x\\\\y\\n\\\"z\n# TYPE c counter\nc_total{a=\"\\\"\\\\\\n\xC3\xA9\"} 1 1.5 # {t=\"x\"} 2 3\n# EOF\n"},
   };
-  pages.emplace_back("node.prom", tests::read_file(std::filesystem::path(COMPUTELOCATOR_SOURCE_DIR) / "tests/fixtures/node.prom"));
+  for (const char* const name : {"node.prom", "latency.om"})
+    pages.emplace_back(name, tests::read_file(std::filesystem::path(COMPUTELOCATOR_SOURCE_DIR) / "tests/fixtures" / name));
   for (const auto& file : std::filesystem::directory_iterator(std::filesystem::path(COMPUTELOCATOR_SOURCE_DIR) / "tests/fuzz/corpus/text"))
     pages.emplace_back(file.path().filename().string(), tests::read_file(file.path()));
   return pages;

@@ -16,6 +16,7 @@ MAY_USE = {
     "token": {"error", "secret"},
     "text": set(),
     "openmetrics": {"text"},
+    "families": {"text"},
     "push": {"text"},
     "table": set(),
     "columns": {"openmetrics", "text", "table"},
@@ -33,7 +34,7 @@ MAY_USE = {
 }  # fmt: skip
 
 # Header-only, and with nothing but the standard library.
-TEXT_ROOMS = {"text", "openmetrics", "push"}
+TEXT_ROOMS = {"text", "families", "openmetrics", "push"}
 
 # Libraries that only one room knows, and only inside.
 INSIDE = {

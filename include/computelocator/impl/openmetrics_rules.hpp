@@ -2,50 +2,15 @@
 #pragma once
 
 #include <cmath>
-#include <cstring>
 #include <initializer_list>
-#include <random>
 #include <span>
 
+#include <computelocator/impl/text_hash.hpp>
 #include <computelocator/openmetrics.hpp>
 
 namespace computelocator {
 
 namespace detail {
-
-/// 128 bits of a product folded to 64: the mixing step of wyhash (Wang Yi, public domain idea).
-inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
-  __extension__ using wide = unsigned __int128;
-  const wide product = static_cast<wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-/// A page is untrusted: whoever writes one cannot aim at a collision without this key.
-inline const std::array<std::uint64_t, 4>& rules_key() {
-  static const std::array<std::uint64_t, 4> random = [] {
-    std::random_device device;
-    std::array<std::uint64_t, 4> made{};
-    for (std::uint64_t& word : made) word = (std::uint64_t{device()} << 32 | device()) | 1;
-    return made;
-  }();
-  return random;
-}
-
-inline hash128 rules_hash(std::string_view text, hash128 seed = {}) {
-  const std::array<std::uint64_t, 4>& key = rules_key();
-  std::uint64_t low = seed.low ^ key[0] ^ text.size(), high = seed.high ^ key[1];
-  std::size_t left = text.size();
-  for (const char* p = text.data(); left != 0;) {
-    std::uint64_t word = 0;
-    const std::size_t taken = left < 8 ? left : 8;
-    std::memcpy(&word, p, taken);
-    low = fold_product(low ^ word, key[2]);
-    high = fold_product(high ^ word, key[3]) + low;
-    p += taken;
-    left -= taken;
-  }
-  return {fold_product(low ^ key[3], key[1]), fold_product(high ^ key[2], key[0])};
-}
 
 inline std::size_t hash_set::find(const hash128& key) const noexcept {
   const std::size_t mask = slots_.size() - 1;
@@ -122,14 +87,6 @@ inline std::size_t decoded_characters(std::string_view raw) noexcept {
   return count;
 }
 
-/// `raw` itself, or what it means once it is decoded, which `room` then holds.
-inline std::string_view decoded_into(std::string_view raw, std::string& room) {
-  const label_view text({}, raw);
-  if (!text.escaped()) return raw;
-  room.resize(raw.size());
-  return std::string_view(room).substr(0, text.decode(room.data()));
-}
-
 inline std::span<const std::string_view> suffixes_of(metric_type type) noexcept {
   static constexpr std::string_view counter[] = {"_total", "_created"};
   static constexpr std::string_view summary[] = {"", "_count", "_sum", "_created"};
@@ -190,7 +147,7 @@ inline std::string_view openmetrics_rules::with_suffix(std::string_view suffix) 
 
 inline bool openmetrics_rules::clashes(metric_type type) {
   for (const std::string_view suffix : detail::suffixes_of(type)) {
-    const detail::hash128 name = detail::rules_hash(with_suffix(suffix));
+    const detail::hash128 name = detail::keyed_hash(with_suffix(suffix));
     if (families_.contains(name) || sample_names_.contains(name)) return true;
   }
   return false;
@@ -211,9 +168,9 @@ inline std::optional<line_fault> openmetrics_rules::end_point() noexcept {
 inline std::optional<line_fault> openmetrics_rules::end_family() {
   if (const auto fault = end_point()) return fault;
   if (!family_.open) return std::nullopt;
-  families_.insert(detail::rules_hash(family_.name));
+  families_.insert(detail::keyed_hash(family_.name));
   for (const std::string_view suffix : detail::suffixes_of(family_.type))
-    sample_names_.insert(detail::rules_hash(with_suffix(suffix)));
+    sample_names_.insert(detail::keyed_hash(with_suffix(suffix)));
   family_.open = false;
   in_group_ = false;
   groups_.clear();
@@ -222,7 +179,7 @@ inline std::optional<line_fault> openmetrics_rules::end_family() {
 }
 
 inline std::optional<line_fault> openmetrics_rules::begin_family(std::string_view name, std::size_t offset) {
-  const detail::hash128 hash = detail::rules_hash(name);
+  const detail::hash128 hash = detail::keyed_hash(name);
   if (families_.contains(hash)) return line_fault{parse_errc::repeated_family, offset};
   if (sample_names_.contains(hash)) return line_fault{parse_errc::clashing_name, offset};
   std::string kept = std::move(family_.name);
@@ -301,7 +258,7 @@ inline openmetrics_rules::place openmetrics_rules::place_of(const sample_view& s
     const std::string_view label_name = detail::decoded_into(label.name(), label_name_);
     const std::string_view value = detail::decoded_into(label.raw_value(), label_value_);
     if (!forbidden.empty() && label_name == forbidden) return fault(parse_errc::label_not_allowed, label.name());
-    const detail::hash128 hash = detail::rules_hash(value, detail::rules_hash(label_name));
+    const detail::hash128 hash = detail::keyed_hash(value, detail::keyed_hash(label_name));
     if (!value.empty()) made.all = {made.all.low + hash.low, made.all.high + hash.high};
     if (!own.empty() && label_name == own) {
       has_own = true;
