@@ -44,6 +44,9 @@ struct node_page {
   const batch* columns = nullptr;  ///< not owned; outlives the call
   std::string node;
   std::int64_t scraped_ms = 0;     ///< when the answer came, UTC
+  /// false: part of what was there, such as the answer to a query. A row that is absent says nothing
+  /// then, and of several samples of one series the newest counts.
+  bool whole = true;
 };
 
 /// Which rows a table is to have. Empty: all.

@@ -60,6 +60,7 @@ struct collected_page {
   std::int64_t scraped_ms = 0;
   batch columns;
   std::string text;                      ///< with keep_pages
+  bool whole = true;                     ///< see node_page
 };
 
 /// One sweep: what every target gave, and what became of each.
@@ -89,7 +90,8 @@ table outcomes_table(const snapshot& from);
 /// One row a rejected line: node, line, column, offset, what, text.
 table rejects_table(const snapshot& from);
 
-/// Adds what the snapshot saw, within its namespaces.
+/// Adds what the snapshot saw, within its namespaces. Of a Prometheus server's answer every sample,
+/// in the order of time.
 void add(history& to, const snapshot& from);
 
 /// Called from the calling thread of `sweep`, at most ten times a second and once at the end.

@@ -250,6 +250,32 @@ TEST(history, no_network_of_containers_and_none_of_a_pod_on_the_hosts) {
   EXPECT_EQ(history.samples(query).rows, 0u);
 }
 
+TEST(history, of_part_of_a_page_the_newest_counts_and_what_is_absent_says_nothing) {
+  const std::string disk = page::container(1, "aa") + ",device=\"/dev/sda\"", other = page::container(1, "aa") + ",device=\"/dev/sdb\"";
+  const std::string text = "container_fs_writes_bytes_total{" + disk + "} 5 " + std::to_string(t0) + "\n" +
+                           "container_fs_writes_bytes_total{" + disk + "} 7 " + std::to_string(t0 + 10'000) + "\n" +
+                           "container_fs_writes_bytes_total{" + other + "} 100 " + std::to_string(t0 + 10'000) + "\n" +
+                           "container_cpu_usage_seconds_total{" + page::container(2, "bb") + "} 1 " + std::to_string(t0) + "\n";
+  cl::label_cache cache;
+  const cl::column_result read = cl::read_columns(text, cache);
+  cl::history history;
+  const cl::node_page pages[] = {{&read.columns, "node-a", t0, false}};
+  history.add(pages, page::known(), t0);
+  const cl::table got = history.samples({});
+  ASSERT_EQ(got.rows, 2u);
+  EXPECT_EQ(word(got, "metric", 0), "container_cpu_usage_seconds_total");
+  EXPECT_EQ(number(got, "value", 1), 107);
+  EXPECT_EQ(whole(got, "timestamp", 1), t0 + 10'000);
+  // On a whole page what is absent is zero so far.
+  const cl::node_page everything[] = {{&read.columns, "node-b", t0, true}};
+  history.add(everything, page::known(), t0);
+  cl::history_query zero;
+  zero.nodes = {"node-b"};
+  zero.pods = {"p1"};
+  zero.metrics = {"container_cpu_usage_seconds_total"};
+  EXPECT_EQ(number(history.samples(zero), "value", 0), 0);
+}
+
 // --- counters over time
 
 TEST(history, changes_of_adjacent_samples_with_resets) {

@@ -68,6 +68,39 @@ def test_a_history_takes_what_prometheus_stored():
     assert history.rate()["value"].tolist() == [0.2]
 
 
+def test_a_history_of_a_range_is_that_of_the_pages():
+    """What Prometheus stored of some pages, asked for as one range, gives what the pages give."""
+    pages, series = cl.History(), {}
+    with cl.simulate(nodes=1, pods=6, options=["--run", "--pace", "50"]) as cluster:
+        collector = cl.Collector(kubeconfig=cluster.kubeconfig)
+        for _ in range(40):
+            snap = collector.sweep()
+            pages.add(snap)
+            frame = snap.to_pandas()
+            frame = frame[frame["timestamp"].notna()]
+            labels = [name for name in frame.columns if name not in ("timestamp", "scrape_timestamp", "value", "metric")]
+            for row in frame.astype({name: object for name in labels}).to_dict("records"):
+                known = {"__name__": row["metric"], **{name: row[name] for name in labels if isinstance(row[name], str)}}
+                points = series.setdefault(json.dumps(known, sort_keys=True), {})
+                points[row["timestamp"].value / 1e9] = repr(row["value"])
+    body = answer([{"metric": json.loads(key), "values": sorted(points.items())} for key, points in series.items()])
+    history = cl.History()
+    history.add(cl.read_prometheus_json(body))
+    keys = ["namespace", "pod", "container"]
+    name = "container_fs_writes_bytes_total"
+    ours, theirs = (
+        each.samples(metrics=[name, "container_memory_working_set_bytes"]).astype({**dict.fromkeys(keys, str), "metric": str})
+        for each in (history, pages)
+    )
+    # A page's samples that came with an older time than one before are not stored; a range is in order.
+    both = theirs.merge(ours, on=["timestamp", "metric", *keys, "value"])
+    assert len(both) == len(theirs[(theirs["metric"] != name) | (theirs["value"] > 0)]) > 100
+    assert not ours.duplicated(["timestamp", "metric", *keys]).any()
+    snapshot = cl.read_prometheus_json(body).containers().astype(dict.fromkeys(keys, str)).set_index(keys)
+    newest = ours[ours["metric"] == name].groupby(keys).last()["value"]
+    pd.testing.assert_series_equal(snapshot[name].dropna().sort_index(), newest.sort_index(), check_names=False)
+
+
 def test_what_the_server_says_when_a_query_fails():
     body = '{"status":"error","errorType":"bad_data","error":"1:5: parse error"}'
     with pytest.raises(cl.ComputeLocatorError, match="the server says bad_data: 1:5: parse error") as raised:

@@ -145,10 +145,19 @@ struct page_rows {
   std::array<bool, slots> on_page{};   ///< the family has a row somewhere on the page
   bool any_failcnt = false;            ///< a failcnt above 0: cgroup v1
   bool pressure = false;               ///< PSI families: cgroup v2
+  bool whole = true;
   const cgroup* machine = nullptr;
 
-  page_rows(const batch& page, const known_pods& known) {
+  page_rows(const node_page& source, const known_pods& known) : whole(source.whole) {
+    const batch& page = *source.columns;
     const label_sets& sets = *page.sets;
+    std::unordered_map<std::uint64_t, std::size_t> newest;  // row by metric and label set
+    const auto series = [&](std::size_t row) { return std::uint64_t{page.metric_id[row]} << 32 | page.label_set_id[row]; };
+    if (!whole)
+      for (std::size_t row = 0; row < page.rows(); ++row) {
+        const auto [at, fresh] = newest.try_emplace(series(row), row);
+        if (!fresh && page.timestamp_ms[row] > page.timestamp_ms[at->second]) at->second = row;
+      }
     std::vector<int> slot_of(page.metrics.size(), -1);
     int start_time = -1;
     for (std::size_t m = 0; m < page.metrics.size(); ++m) {
@@ -161,6 +170,7 @@ struct page_rows {
     std::vector<set_facts> facts(sets.size());
     std::unordered_map<std::string_view, int> by_id;
     for (std::size_t row = 0; row < page.rows(); ++row) {
+      if (!whole && newest.at(series(row)) != row) continue;
       const std::uint32_t metric_id = page.metric_id[row];
       const int slot = slot_of[metric_id];
       set_facts& about = facts[page.label_set_id[row]];

@@ -61,7 +61,8 @@ inline void read_values(entity& to, const cgroup& from, const page_rows& page) {
     if (!page.on_page[s]) {
       to.miss(s, not_on_page);
     } else if (!from.present[s]) {
-      if (s == cpu_usage || s == fs_reads || s == fs_writes) to.value[s] = 0, to.why[s] = &zero_so_far;
+      if (!page.whole) to.miss(s, no_row);
+      else if (s == cpu_usage || s == fs_reads || s == fs_writes) to.value[s] = 0, to.why[s] = &zero_so_far;
       else if (s >= throttled_seconds && s <= periods) to.miss(s, no_cpu_limit);
       else if (s == fs_usage || s == fs_limit) to.miss(s, runtime_none);
       else to.miss(s, no_row);
@@ -181,7 +182,7 @@ inline std::vector<entity> containers_of(std::span<const node_page> pages, const
                                          const row_filter& filter) {
   const known_pods pods(known);
   std::vector<entity> all;
-  for (const node_page& source : pages) add_containers(page_rows(*source.columns, pods), source.node, pods, filter, all);
+  for (const node_page& source : pages) add_containers(page_rows(source, pods), source.node, pods, filter, all);
   return all;
 }
 
@@ -189,14 +190,14 @@ inline std::vector<entity> pods_of(std::span<const node_page> pages, const inven
                                    const row_filter& filter) {
   const known_pods pods(known);
   std::vector<entity> all;
-  for (const node_page& source : pages) add_pods(page_rows(*source.columns, pods), source.node, pods, filter, all);
+  for (const node_page& source : pages) add_pods(page_rows(source, pods), source.node, pods, filter, all);
   return all;
 }
 
 inline std::vector<entity> nodes_of(std::span<const node_page> pages, const inventory& known) {
   const known_pods pods(known);
   std::vector<entity> all;
-  for (const node_page& source : pages) add_node(page_rows(*source.columns, pods), source.node, known, all);
+  for (const node_page& source : pages) add_node(page_rows(source, pods), source.node, known, all);
   return all;
 }
 
@@ -294,7 +295,7 @@ void for_each_reading(std::span<const node_page> pages, const inventory& known, 
   const known_pods pods(known);
   std::vector<entity> found;
   for (const node_page& source : pages) {
-    const page_rows page(*source.columns, pods);
+    const page_rows page(source, pods);
     constexpr reading_level levels[] = {reading_level::container, reading_level::pod, reading_level::node};
     for (const reading_level level : levels) {
       found.clear();

@@ -105,7 +105,7 @@ result<snapshot> parse_prometheus_json(std::string_view answer_or_gzip, const pr
   about.started = made.started;
   for (node_samples& each : read->nodes) {
     about.samples += each.columns.rows();
-    made.pages.push_back({std::move(each.node), no_timestamp, std::move(each.columns), {}});
+    made.pages.push_back({std::move(each.node), no_timestamp, std::move(each.columns), {}, false});
   }
   made.warnings = std::move(read->warnings);
   made.ended = std::chrono::system_clock::now();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,6 +34,23 @@ inline batch rows_of_namespaces(const batch& from, const std::vector<std::string
     kept.timestamp_ms.push_back(from.timestamp_ms[row]);
   }
   return kept;
+}
+
+/// The samples of each moment, the label sets shared.
+inline std::map<std::int64_t, batch> by_time(const batch& from) {
+  std::map<std::int64_t, batch> made;
+  for (std::size_t row = 0; row < from.rows(); ++row) {
+    batch& to = made[from.timestamp_ms[row]];
+    to.metric_id.push_back(from.metric_id[row]);
+    to.label_set_id.push_back(from.label_set_id[row]);
+    to.value.push_back(from.value[row]);
+    to.timestamp_ms.push_back(from.timestamp_ms[row]);
+  }
+  for (auto& [at, to] : made) {
+    to.metrics = from.metrics;
+    to.sets = from.sets;
+  }
+  return made;
 }
 
 /// A table of one row an item, filled column by column.
@@ -105,7 +123,7 @@ std::vector<node_page> snapshot::node_pages() const {
   std::vector<node_page> views;
   views.reserve(pages.size());
   for (const collected_page& page : pages)
-    views.push_back({&page.columns, page.node, page.scraped_ms});
+    views.push_back({&page.columns, page.node, page.scraped_ms, page.whole});
   return views;
 }
 
@@ -128,7 +146,26 @@ table samples_table(const snapshot& from) {
 }
 
 void add(history& to, const snapshot& from) {
-  to.add(from.node_pages(), from.inventory, detail::collect_::milliseconds(from.ended), {from.namespaces});
+  const std::int64_t now_ms = detail::collect_::milliseconds(from.ended);
+  const row_filter filter{from.namespaces};
+  std::vector<node_page> pages;
+  for (const collected_page& page : from.pages)
+    if (page.whole) pages.push_back({&page.columns, page.node, page.scraped_ms});
+  if (!pages.empty() || from.pages.empty()) to.add(pages, from.inventory, now_ms, filter);
+  for (const collected_page& page : from.pages) {
+    if (page.whole) continue;
+    // A part at a time, so that the bounds hold meanwhile, too.
+    constexpr std::size_t rows_at_once = 200'000;
+    auto moments = detail::collect_::by_time(page.columns);
+    for (auto at = moments.begin(); at != moments.end();) {
+      pages.clear();
+      for (std::size_t rows = 0; at != moments.end() && rows < rows_at_once; ++at) {
+        pages.push_back({&at->second, page.node, at->first, false});
+        rows += at->second.rows();
+      }
+      to.add(pages, from.inventory, now_ms, filter);
+    }
+  }
 }
 
 table containers_table(const snapshot& from) {

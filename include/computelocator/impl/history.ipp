@@ -319,7 +319,21 @@ history::~history() = default;
 void history::add(std::span<const node_page> pages, const inventory& known, std::int64_t now_ms, const row_filter& filter) {
   using namespace detail::history_;
   const std::lock_guard one(state_->writing);
+  const std::uint64_t number = ++state_->sweeps;
+  {
+    const std::unique_lock lock(state_->guarding);
+    if (state_->head_values == 0) state_->head_began_ms = now_ms;
+    state_->now_ms = std::max(state_->now_ms, now_ms);
+  }
+  // Readers get in between: a cluster's worth of samples takes a while.
+  constexpr std::size_t at_once = 512;
   std::vector<pending> waiting;
+  waiting.reserve(at_once);
+  const auto write = [&] {
+    const std::unique_lock lock(state_->guarding);
+    for (pending& each : waiting) state_->take(each, number);
+    waiting.clear();
+  };
   for_each_reading(pages, known, filter, [&](const reading& from) {
     pending& made = waiting.emplace_back();
     made.key = key_of(from.level, from.namespace_name, from.pod, from.container, from.node);
@@ -330,19 +344,9 @@ void history::add(std::span<const node_page> pages, const inventory& known, std:
     made.time_ms = from.time_ms;
     for (std::int64_t& at : made.time_ms)
       if (at == no_timestamp) at = now_ms;
+    if (waiting.size() == at_once) write();
   });
-  const std::uint64_t number = ++state_->sweeps;
-  {
-    const std::unique_lock lock(state_->guarding);
-    if (state_->head_values == 0) state_->head_began_ms = now_ms;
-    state_->now_ms = std::max(state_->now_ms, now_ms);
-  }
-  // Readers get in between: a cluster's worth of samples takes a while.
-  constexpr std::size_t at_once = 512;
-  for (std::size_t begin = 0; begin < waiting.size(); begin += at_once) {
-    const std::unique_lock lock(state_->guarding);
-    for (std::size_t i = begin; i < std::min(begin + at_once, waiting.size()); ++i) state_->take(waiting[i], number);
-  }
+  write();
   state_->bound();
 }
 
