@@ -170,6 +170,27 @@ TEST(push, a_page_in_random_pieces_says_the_same) {
     }
 }
 
+TEST(push, a_long_page_in_random_pieces_says_the_same) {
+  std::mt19937 random(9);
+  std::string page;
+  for (int i = 0; page.size() < 60'000; ++i) {
+    const std::string n = std::to_string(i);
+    switch (random() % 40) {
+      case 0: page += "# HELP other_" + n + " Text.\n# TYPE other_" + n + " gauge\n"; break;
+      case 1: page += "broken{a=\"" + n + "\" 1\n"; break;
+      case 2: page += "escaped{a=\"x\\ny\\\"\",b=\"\xC3\xA9\"} 1.5e3 170" + n + "\n"; break;
+      case 3: page += "# a comment\n\n"; break;
+      default: page += "some_metric_bytes{id=\"/kubepods/pod" + n + "\",name=\"n\",pod=\"p-" + n + "\"} " + n + " 1700000000" + std::to_string(100 + i % 900) + "\n";
+    }
+  }
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::size_t> cuts;
+    const std::size_t most = round % 2 == 0 ? 20'000 : 900;
+    for (std::size_t at = 0; (at += random() % most) < page.size();) cuts.push_back(at);
+    compare("a long page", page, cuts);
+  }
+}
+
 TEST(push, known_cases_in_pieces_say_the_same) {
   const std::filesystem::path data = tests::shared_data();
   if (data.empty()) GTEST_SKIP() << "the conformance cases are not beside this checkout: set COMPUTELOCATOR_SHARED";

@@ -16,7 +16,6 @@ namespace detail::columns_ {
 
 /// 128 bits of a product folded to 64: the mixing step of wyhash (Wang Yi, public domain idea).
 inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-  __extension__ using wide = unsigned __int128;
   const wide product = static_cast<wide>(a) * b;
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
