@@ -408,6 +408,18 @@ TEST(history_usage, whole_events_add_up_whatever_way_they_are_cut) {
   }
 }
 
+TEST(history_usage, an_event_of_a_few_nanoseconds_is_covered_whole) {
+  cl::history history;
+  five_samples(history);
+  for (const std::int64_t length : {1, 7, 255, 257, 1'000, 12'345}) {
+    const std::int64_t start = t0 * 1'000'000 + 3'000'000'001;
+    const cl::table got = used(history, {start, start + length, "n", "p1", "c"});
+    EXPECT_EQ(number(got, "coverage", 0), 1) << length;
+    EXPECT_EQ(word(got, "reason", 0), "") << length;
+    EXPECT_NEAR(number(got, "cpu_seconds", 0), 0.4e-9 * static_cast<double>(length), 1e-15) << length;
+  }
+}
+
 TEST(history_usage, an_event_without_a_container_is_the_pods) {
   cl::history history;
   five_samples(history);

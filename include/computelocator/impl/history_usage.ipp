@@ -106,7 +106,8 @@ inline std::string_view why_not(const std::vector<point>& of, std::int64_t start
 inline used use_of(const usage_event& event, const all_points& own, const all_points* pod, std::int64_t longest) {
   used made;
   const std::int64_t start = event.start_ns, end = event.end_ns;
-  const double length = static_cast<double>(end) - static_cast<double>(start);
+  // A double holds a time since 1970 to 256 ns only; the difference is exact, whatever the signs.
+  const auto length = static_cast<double>(static_cast<std::uint64_t>(end) - static_cast<std::uint64_t>(start));
   double least = 1;
   std::string_view reason;
   const auto judge = [&](const std::vector<point>& of, const share_of& got) {
@@ -222,7 +223,7 @@ table history::usage(std::span<const usage_event> events) const {
     starts.push_back(events[i].start_ns);
     ends.push_back(events[i].end_ns);
     samples.push_back(rows[i].samples);
-    seconds.push_back(static_cast<double>(events[i].end_ns - events[i].start_ns) / 1e9);
+    seconds.push_back(static_cast<double>(static_cast<std::uint64_t>(events[i].end_ns) - static_cast<std::uint64_t>(events[i].start_ns)) / 1e9);
     coverage.push_back(rows[i].coverage);
   }
   made.columns.push_back(std::move(namespaces).take("namespace"));
