@@ -213,6 +213,7 @@ void register_snapshot(py::module_& module) {
       .def("nodes_table", [](const py_snapshot& of) { return make(of, nodes_table); })
       .def("reasons_table", [](const py_snapshot& of) { return make(of, reasons_table); })
       .def("outcomes_table", [](const py_snapshot& of) { return make(of, outcomes_table); })
+      .def("inventory_table", [](const py_snapshot& of) { return make(of, inventory_table); })
       .def("rejects_table", [](const py_snapshot& of) { return make(of, rejects_table); });
 
   py::class_<py_collector>(module, "Collector")

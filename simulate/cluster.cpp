@@ -120,6 +120,32 @@ sim_pod make_pod(const application& what, bool daemon, std::size_t node, std::si
   return made;
 }
 
+sim_pod make_process_pod(const process_pod& of, const cluster_options& options, random_source& from) {
+  sim_pod made;
+  made.seed = from.next();
+  made.uid = uid(from);
+  made.namespace_name = of.namespace_name;
+  made.name = of.name;
+  made.owner_kind = "ReplicaSet";
+  made.owner_name = of.name.substr(0, of.name.rfind('-'));
+  made.labels = of.labels;
+  made.qos = "burstable";
+  made.sandbox_id = from.hex(64);
+  made.interface = "cali" + from.hex(11);
+  made.ip = of.address;
+  sim_container only;
+  only.name = "process";
+  only.image = "cluster_api:latest";
+  only.id = from.hex(64);
+  only.seed = from.next();
+  only.pid = of.pid;
+  only.request_millicores = 100;
+  only.request_bytes = only.limit_bytes = std::uint64_t{1} << 30;
+  only.started_ms = options.base_ms - options.base_ms % 1000;
+  made.containers.push_back(std::move(only));
+  return made;
+}
+
 std::string iso(std::int64_t ms) {
   const std::time_t seconds = static_cast<std::time_t>(ms / 1000);
   std::tm parts{};
@@ -184,6 +210,8 @@ cluster::cluster(cluster_options options) : options_(options) {
       const application& what = daemon ? daemons[k] : applications[from.below(applications.size())];
       node.pods.push_back(make_pod(what, daemon, i, k, options_, from));
     }
+    if (i == 0)
+      for (const process_pod& each : options_.processes) node.pods.push_back(make_process_pod(each, options_, from));
     nodes_.push_back(std::move(node));
   }
 }

@@ -13,7 +13,14 @@ namespace computelocator::simulate {
 
 enum class runtime_style : std::uint8_t { containerd, crio, docker };
 
-/// A cluster is a function of these alone: the same options give the same bytes on any machine.
+/// A pod of the first node that stands for a process of this machine: its counters are the process's own.
+struct process_pod {
+  std::string namespace_name, name, address;
+  std::int32_t pid = 0;
+  std::map<std::string, std::string> labels;
+};
+
+/// A cluster is a function of these alone, but for its processes: the same options give the same bytes on any machine.
 struct cluster_options {
   std::uint64_t seed = 1;
   std::size_t nodes = 20;
@@ -22,6 +29,7 @@ struct cluster_options {
   bool cgroup_v1 = false;
   std::int64_t base_ms = 1'790'000'000'000;      ///< the time of step 0, UTC
   std::chrono::milliseconds step{10'000};
+  std::vector<process_pod> processes;
 };
 
 /// splitmix64: the same numbers everywhere, which std distributions do not promise.
@@ -51,6 +59,7 @@ struct sim_container {
   std::uint32_t restarts = 0;
   std::string dead_id;                                  ///< an exited instance still on the page
   std::uint64_t seed = 0;
+  std::int32_t pid = 0;                                 ///< not 0: a process of this machine
 };
 
 struct sim_pod {

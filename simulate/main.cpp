@@ -8,14 +8,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
-#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "processes.hpp"
 #include "simulation.hpp"
 
 namespace {
@@ -32,6 +33,10 @@ constexpr const char* usage =
     "  --cgroup-v1            cgroup version 1 in place of 2\n"
     "  --run                  pages go on with time; without it they stand still\n"
     "  --pace MS              what a step of 10 seconds really takes (10000)\n"
+    "  --step SECONDS         how long a page stands with --run (10)\n"
+    "  --now                  pages are of the present, not of a fixed day\n"
+    "  --process WHAT         NAMESPACE/POD=PID@ADDRESS[,label=value]...: a pod of the first node that\n"
+    "                         stands for a process of this machine; may be given again\n"
     "  --self-signed          kubelets with certificates of their own, as kubeadm makes them\n"
     "  --client-certificate   the kubeconfig holds a client certificate in place of a token\n"
     "  --ignore-name          kubelets that do not know ?name[]=\n"
@@ -87,6 +92,12 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
     } else if (option == "--cgroup-v1") to.cluster.cgroup_v1 = true;
     else if (option == "--run") to.hold = false;
     else if (option == "--pace") to.pace = std::chrono::milliseconds(number(option, value(), 1, 3'600'000));
+    else if (option == "--step") to.cluster.step = to.pace = std::chrono::seconds(number(option, value(), 1, 3600));
+    else if (option == "--now")
+      to.cluster.base_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                               std::chrono::system_clock::now().time_since_epoch())
+                               .count();
+    else if (option == "--process") to.cluster.processes.push_back(simulate::process_named(value()));
     else if (option == "--self-signed") to.certificates = simulate::kubelet_certificates::self_signed;
     else if (option == "--client-certificate") to.client_certificate = true;
     else if (option == "--ignore-name") to.honours_name = false;

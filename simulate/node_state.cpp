@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "processes.hpp"
+
 namespace computelocator::simulate {
 
 std::uint64_t mixed(std::uint64_t seed, std::uint64_t salt) {
@@ -106,11 +108,12 @@ node_state::node_state(const cluster& of, std::size_t number, std::int64_t step)
   pod_interfaces_.reserve(node.pods.size());
   cgroups_.reserve(80 + node.pods.size() * 5);
   add_pods(of, node, step);
-  add_slices(node, step);
+  add_slices(of, node, step);
 
   for (cgroup& each : cgroups_) {
     // Housekeeping visits each cgroup every 10 to 20 seconds: its rows carry that past time.
     each.timestamp_ms = now_ms_ - static_cast<std::int64_t>(mixed(each.seed, static_cast<std::uint64_t>(step) + 31) % 14'000) - 300;
+    if (each.read_ms != 0) each.timestamp_ms = each.read_ms;
     if (each.dead) each.timestamp_ms = of.options().base_ms - 95'000;
   }
   // client_golang writes the rows of a family in the order of their label values.
@@ -184,6 +187,12 @@ void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t 
       const std::uint64_t busy = idle ? 0 : 1 + cores * (2 + mixed(each.seed, 52) % 60) / 100;
       const std::uint64_t memory = each.limit_bytes != 0 ? each.limit_bytes : std::max<std::uint64_t>(each.request_bytes, 48u << 20);
       made.used = leaf_usage(each.seed, busy, memory, age, step, made.does_io, made.quota_us, options.cgroup_v1);
+      if (each.pid != 0) {
+        const process_reading reading = process_at(each.pid, step);
+        made.used = reading.used;
+        made.does_io = false;
+        made.read_ms = whole.read_ms = reading.read_ms;
+      }
       whole.used += made.used;
       whole.quota_us += made.quota_us;
       whole.memory_limit += made.memory_limit;
@@ -220,8 +229,9 @@ void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t 
   }
 }
 
-void node_state::add_slices(const sim_node& node, std::int64_t step) {
-  const std::int64_t booted = now_ms_ - now_ms_ % 1000 - step * 10'000 - 45 * std::int64_t{86'400'000};
+void node_state::add_slices(const cluster& of, const sim_node& node, std::int64_t step) {
+  const std::int64_t base = of.options().base_ms;
+  const std::int64_t booted = base - base % 1000 - 45 * std::int64_t{86'400'000};
   const auto slice = [&](const std::string& id, std::uint64_t salt) {
     cgroup made;
     made.id = id;

@@ -42,6 +42,7 @@ struct cgroup {
   std::int64_t timestamp_ms = 0;
   bool does_io = false;
   bool dead = false;
+  std::int64_t read_ms = 0;                 ///< not 0: when the process behind it was looked at
   usage used;
   const std::vector<network_interface>* interfaces = nullptr;
 };
@@ -58,7 +59,7 @@ class node_state {
 
  private:
   void add_pods(const cluster& of, const sim_node& node, std::int64_t step);
-  void add_slices(const sim_node& node, std::int64_t step);
+  void add_slices(const cluster& of, const sim_node& node, std::int64_t step);
 
   std::int64_t now_ms_ = 0;
   std::vector<cgroup> cgroups_;

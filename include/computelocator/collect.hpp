@@ -87,6 +87,9 @@ table reasons_table(const snapshot& from);
 /// One row a target: node, url, ok, stage, error, message, advice, http_status, attempts,
 /// wire_bytes, page_bytes, samples, rejected_lines, then one duration a stage.
 table outcomes_table(const snapshot& from);
+/// One row a pod that the API server listed: namespace, pod, uid, node, phase, address and labels
+/// as "key=value,..." in the order of their keys. Empty where pods could not be listed.
+table inventory_table(const snapshot& from);
 /// One row a rejected line: node, line, column, offset, what, text.
 table rejects_table(const snapshot& from);
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from computelocator import _core
 
-TABLES = ("samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons")
+TABLES = (
+    "samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons", "inventory",
+)  # fmt: skip
 
 
 class Snapshot:
@@ -97,7 +99,8 @@ class Snapshot:
 
         Parameters
         ----------
-        of : {"samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons"}
+        of : {"samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons",
+            "inventory"}
         namespaces : str or sequence of str, optional
             Rows of these namespaces alone.
         """
@@ -149,6 +152,10 @@ class Snapshot:
     def rejects(self) -> pandas.DataFrame:
         """Give one row a line that could not be read: where, what and its text."""
         return _frames.to_pandas(self.table("rejects"))
+
+    def inventory(self, *, namespaces: str | Sequence[str] | None = None) -> pandas.DataFrame:
+        """Give one row a pod that the API server listed: address, phase, labels as ``k=v,...``."""
+        return _frames.to_pandas(self.table("inventory", namespaces=namespaces))
 
     def reasons(self, *, namespaces: str | Sequence[str] | None = None) -> pandas.DataFrame:
         """Say why values of the container, pod and node tables are missing or what they mean."""

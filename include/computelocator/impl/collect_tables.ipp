@@ -219,6 +219,28 @@ table outcomes_table(const snapshot& from) {
   return std::move(made).take();
 }
 
+table inventory_table(const snapshot& from) {
+  std::vector<const pod*> all;
+  for (const pod& each : from.inventory.pods)
+    if (from.namespaces.empty() ||
+        std::find(from.namespaces.begin(), from.namespaces.end(), each.namespace_name) != from.namespaces.end())
+      all.push_back(&each);
+  const auto labels = [&](std::size_t row) {
+    std::string text;
+    for (const auto& [key, value] : all[row]->labels) text += (text.empty() ? "" : ",") + key + "=" + value;
+    return text;
+  };
+  detail::collect_::rows made(all.size());
+  made.texts("namespace", [&](std::size_t row) -> std::string_view { return all[row]->namespace_name; })
+      .texts("pod", [&](std::size_t row) -> std::string_view { return all[row]->name; })
+      .texts("uid", [&](std::size_t row) -> std::string_view { return all[row]->uid; })
+      .texts("node", [&](std::size_t row) -> std::string_view { return all[row]->node; })
+      .texts("phase", [&](std::size_t row) -> std::string_view { return all[row]->phase; })
+      .texts("address", [&](std::size_t row) -> std::string_view { return all[row]->pod_ip; })
+      .texts("labels", labels);
+  return std::move(made).take();
+}
+
 table rejects_table(const snapshot& from) {
   std::vector<std::pair<const collected_page*, const reject*>> all;
   for (const collected_page& page : from.pages)
