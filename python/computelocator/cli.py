@@ -23,6 +23,7 @@ from computelocator import _core, _simulate, _write
 from computelocator._errors import ComputeLocatorError, ScrapeInterrupted
 from computelocator._snapshot import TABLES, Snapshot
 from computelocator._verbs import Collector, parse
+from computelocator.workload import _command as workload
 
 FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
 KEYS = {"samples": 0, "containers": 4, "pods": 3, "nodes": 1, "outcomes": 1}
@@ -342,6 +343,13 @@ def parser() -> argparse.ArgumentParser:
     add_reading(one)
     add_output(one)
     one.set_defaults(run=run_parse)
+
+    for name, room, help in (
+        ("workload", workload, "serve the test API: functions whose cost is observed"),
+    ):
+        service = verbs.add_parser(name, help=help)
+        room.add_arguments(service)
+        service.set_defaults(run=room.run)
 
     verbs.add_parser("simulate", help="run a simulated cluster (--help says more)", add_help=False)
     return made
