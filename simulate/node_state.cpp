@@ -99,6 +99,8 @@ constexpr std::array<const char*, 40> services{
 node_state::node_state(const cluster& of, std::size_t number, std::int64_t step) {
   const sim_node& node = of.nodes()[number];
   now_ms_ = of.options().base_ms + step * of.options().step.count();
+  // The kubelet looks at its cgroups every 10 s, however often a page is made; at processes each time.
+  const std::int64_t look = (now_ms_ - of.options().base_ms) / 10'000;
   node_interfaces_.push_back({"eth0", mixed(node.seed, 500), 40'000'000});
   for (const sim_pod& pod : node.pods)
     if (!pod.host_network) node_interfaces_.push_back({pod.interface, mixed(pod.seed, 501), 90'000});
@@ -107,12 +109,13 @@ node_state::node_state(const cluster& of, std::size_t number, std::int64_t step)
             [](const network_interface& a, const network_interface& b) { return a.name < b.name; });
   pod_interfaces_.reserve(node.pods.size());
   cgroups_.reserve(80 + node.pods.size() * 5);
-  add_pods(of, node, step);
-  add_slices(of, node, step);
+  add_pods(of, node, look, step);
+  add_slices(of, node, look);
 
   for (cgroup& each : cgroups_) {
     // Housekeeping visits each cgroup every 10 to 20 seconds: its rows carry that past time.
-    each.timestamp_ms = now_ms_ - static_cast<std::int64_t>(mixed(each.seed, static_cast<std::uint64_t>(step) + 31) % 14'000) - 300;
+    each.timestamp_ms = of.options().base_ms + look * 10'000 -
+                        static_cast<std::int64_t>(mixed(each.seed, static_cast<std::uint64_t>(look) + 31) % 14'000) - 300;
     if (each.read_ms != 0) each.timestamp_ms = each.read_ms;
     if (each.dead) each.timestamp_ms = of.options().base_ms - 95'000;
   }
@@ -122,7 +125,7 @@ node_state::node_state(const cluster& of, std::size_t number, std::int64_t step)
   });
 }
 
-void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t step) {
+void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t step, std::int64_t page) {
   const cluster_options& options = of.options();
   const bool docker = options.runtime == runtime_style::docker, crio = options.runtime == runtime_style::crio;
   const std::string prefix = docker ? "/docker-" : crio ? "/crio-" : "/cri-containerd-";
@@ -188,10 +191,10 @@ void node_state::add_pods(const cluster& of, const sim_node& node, std::int64_t 
       const std::uint64_t memory = each.limit_bytes != 0 ? each.limit_bytes : std::max<std::uint64_t>(each.request_bytes, 48u << 20);
       made.used = leaf_usage(each.seed, busy, memory, age, step, made.does_io, made.quota_us, options.cgroup_v1);
       if (each.pid != 0) {
-        const process_reading reading = process_at(each.pid, step);
+        const process_reading reading = process_at(each.pid, page);
         made.used = reading.used;
         made.does_io = false;
-        made.read_ms = whole.read_ms = reading.read_ms;
+        made.read_ms = whole.read_ms = sandbox.read_ms = processes_read_ms_ = reading.read_ms;
       }
       whole.used += made.used;
       whole.quota_us += made.quota_us;
@@ -273,6 +276,8 @@ void node_state::add_slices(const cluster& of, const sim_node& node, std::int64_
   root.used = kube.used;
   for (const cgroup* each : {&system, &user, &init}) root.used += each->used;
   root.used.cpu_us += grown(root.seed, 9'000'000'000, 1'500'000, step);
+  // What holds a process moves with it.
+  for (cgroup* each : {&kube, &burst, &root}) each->read_ms = processes_read_ms_;
   for (cgroup* each : {&kube, &burst, &best, &system, &user, &init, &root}) cgroups_.push_back(std::move(*each));
   for (cgroup& each : units) cgroups_.push_back(std::move(each));
 }

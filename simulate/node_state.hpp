@@ -58,10 +58,11 @@ class node_state {
   std::int64_t now_ms() const noexcept { return now_ms_; }
 
  private:
-  void add_pods(const cluster& of, const sim_node& node, std::int64_t step);
+  void add_pods(const cluster& of, const sim_node& node, std::int64_t step, std::int64_t page);
   void add_slices(const cluster& of, const sim_node& node, std::int64_t step);
 
   std::int64_t now_ms_ = 0;
+  std::int64_t processes_read_ms_ = 0;   ///< 0: no process is among the pods
   std::vector<cgroup> cgroups_;
   std::vector<network_interface> node_interfaces_;
   std::vector<std::vector<network_interface>> pod_interfaces_;
