@@ -9,6 +9,7 @@ r"""Container metrics of a whole Kubernetes cluster, straight into pandas.
 ``cl.scrape()`` gets the pages of a cluster; ``cl.simulate()`` makes a cluster to try it on.
 """
 
+from computelocator._connect import Connection, connect
 from computelocator._core import __version__
 from computelocator._errors import (
     AuthError,
@@ -36,6 +37,7 @@ __all__ = [
     "Collector",
     "ComputeLocatorError",
     "ConfigurationError",
+    "Connection",
     "History",
     "NodeUnreachable",
     "ParseError",
@@ -44,6 +46,7 @@ __all__ = [
     "Snapshot",
     "TLSError",
     "__version__",
+    "connect",
     "container_metrics",
     "parse",
     "read_prometheus_json",

@@ -23,6 +23,8 @@ from computelocator import _core, _simulate, _write
 from computelocator._errors import ComputeLocatorError, ScrapeInterrupted
 from computelocator._snapshot import TABLES, Snapshot
 from computelocator._verbs import Collector, parse
+from computelocator.aggregate import _command as aggregate
+from computelocator.observe import _command as observe
 from computelocator.workload import _command as workload
 
 FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
@@ -345,6 +347,8 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(run=run_parse)
 
     for name, room, help in (
+        ("observe", observe, "sweep at an interval, keep a history, serve both"),
+        ("aggregate", aggregate, "join collectors and test APIs in one API and page"),
         ("workload", workload, "serve the test API: functions whose cost is observed"),
     ):
         service = verbs.add_parser(name, help=help)

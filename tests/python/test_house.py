@@ -110,3 +110,33 @@ def test_no_file_is_too_long_to_read():
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".hpp", ".ipp", ".cpp", ".py"):
                 assert len(path.read_text().splitlines()) <= 700, path
+
+
+# The rooms of the Python package, and which of its modules each may import.
+PYTHON = ROOT / "python" / "computelocator"
+PYTHON_ROOMS = {
+    "serve": {"_core", "_errors", "_frames", "_write", "_history"},
+    "workload": {"serve", "_frames"},
+    "observe": {"serve", "_errors", "_frames", "_history", "_snapshot", "_verbs", "_write"},
+    "aggregate": {"serve", "_errors", "_frames", "_history", "_verbs"},
+}
+
+
+def test_python_rooms_know_only_what_they_may():
+    for room, may in PYTHON_ROOMS.items():
+        for path in (PYTHON / room).glob("*.py"):
+            for used in re.findall(r"^\s*from computelocator\.(\w+)", path.read_text(), re.MULTILINE):
+                assert used == room or used in may, f"{room}/{path.name} imports {used}"
+
+
+def test_the_package_and_its_command_line_need_no_other_package():
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; import computelocator, computelocator.cli as cli; cli.parser();"
+        "found = {name.split('.')[0] for name in sys.modules};"
+        "print(*sorted(found & {'fastapi', 'starlette', 'uvicorn', 'pydantic', 'pandas', 'numpy', 'pyarrow'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import email.message
 import http.client
 import json
 import os
@@ -33,7 +35,7 @@ class Reply:
     """What a server answered with status 200."""
 
     body: bytes
-    headers: Mapping[str, str]
+    headers: email.message.Message  # whose names are found in any case
 
 
 def encoded(query: Query) -> str:
@@ -108,7 +110,13 @@ class Site:
         made = http.client.HTTPConnection(self.address, self._port, timeout=self._timeout)
         if self._tls is not None:
             raw = socket.create_connection((self.address, self._port), self._timeout)
-            made.sock = self._tls.wrap_socket(raw, server_hostname=self._host)
+            try:
+                made.sock = self._tls.wrap_socket(raw, server_hostname=self._host)
+            except BaseException:
+                raw.close()
+                raise
+        else:
+            made.connect()
         return made
 
     def ask(
@@ -144,16 +152,16 @@ class Site:
         begun = time.monotonic()
         try:
             connection = self._connected()
-            connection.connect() if connection.sock is None else None
             # Timeouts of a socket begin anew with each byte; this one ends the whole.
-            watch = threading.Timer(self._timeout, connection.sock.shutdown, (socket.SHUT_RDWR,))
+            watch = threading.Timer(self._timeout, cut, (connection.sock,))
             watch.daemon = True
             watch.start()
             target = f"{self._base}{path}" + (f"?{asked}" if asked else "")
             connection.request("GET" if body is None else "POST", target, body, headers)
             answer = connection.getresponse()
             content = answer.read(self._most + 1)
-            status, fields = answer.status, dict(answer.headers.items())
+            status, fields = answer.status, answer.headers
+            check_whole(content, fields, chunked=bool(answer.chunked), most=self._most)
         except ssl.SSLError as error:
             raise TLSError(
                 "tls_untrusted",
@@ -225,10 +233,26 @@ class Site:
 
 def one_stream(parts: Sequence[bytes]) -> bytes:
     """Put Arrow streams of the same table behind one another."""
-    from computelocator.serve._tables import arrow, as_arrow, joined
+    from computelocator.serve._tables import as_arrow, from_arrow, joined
 
-    pyarrow = arrow()
-    return as_arrow(joined([pyarrow.ipc.open_stream(part).read_all() for part in parts]))
+    return as_arrow(joined([from_arrow(part) for part in parts]))
+
+
+def check_whole(content: bytes, fields: email.message.Message, *, chunked: bool, most: int) -> None:
+    """Refuse an answer that was cut off, or that may have been: http.client takes it as it is."""
+    length = fields.get("Content-Length")
+    if chunked:
+        return
+    if length is None or not length.isdigit():
+        raise http.client.HTTPException("the answer does not say how long it is")
+    if len(content) < min(int(length), most + 1):
+        raise http.client.HTTPException("the answer was cut off")
+
+
+def cut(of: socket.socket) -> None:
+    """End a connection that a thread may be reading."""
+    with contextlib.suppress(OSError):
+        of.shutdown(socket.SHUT_RDWR)
 
 
 def refusal(status: int, where: str, content: bytes) -> ComputeLocatorError:

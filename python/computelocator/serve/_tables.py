@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from computelocator._errors import ComputeLocatorError
 from computelocator._frames import missing
 from computelocator._write import plain
 
@@ -124,6 +125,28 @@ def as_arrow(table: pyarrow.Table) -> bytes:
         stream.write_table(table)
     made: bytes = sink.getvalue().to_pybytes()
     return made
+
+
+def from_arrow(body: bytes) -> pyarrow.Table:
+    """Read an Arrow IPC stream that came over the network.
+
+    Raises
+    ------
+    ComputeLocatorError
+        It is none, or damaged.
+    """
+    pyarrow = arrow()
+    try:
+        table = pyarrow.ipc.open_stream(body).read_all()
+        table.validate(full=True)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ComputeLocatorError(
+            "page_refused",
+            "service",
+            f"the answer is no Arrow stream: {str(error)[:200]}",
+            "check the address, and run the same version everywhere",
+        ) from None
+    return table
 
 
 def encoded(table: pyarrow.Table, format: str, about: Mapping[str, Any]) -> bytes:

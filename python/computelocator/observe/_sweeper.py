@@ -1,0 +1,184 @@
+# Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+"""The loop: a sweep at each tick of the interval, into the history."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from computelocator._errors import ComputeLocatorError
+from computelocator._history import History
+from computelocator._snapshot import Snapshot
+from computelocator._verbs import Collector
+from computelocator._write import printable
+from computelocator.observe._peers import Peers
+from computelocator.serve._figures import Figures
+
+
+class Stopped(Exception):
+    """The sweep is to end: the service ends."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The newest sweep that gave something."""
+
+    snapshot: Snapshot
+    number: int
+    ended: float  # seconds since 1970
+
+
+class Sweeper:
+    """Sweeps in a thread of its own; whoever reads `latest` never waits for it.
+
+    A sweep that fails leaves the last one in place, with its age.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        history: History,
+        figures: Figures,
+        *,
+        interval: float,
+        peers: Peers | None = None,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._collector = collector
+        self._peers = peers
+        self._after = after
+        self._interval = interval
+        self._figures = figures
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
+        self._active = time.monotonic()
+        self.history = history
+        self.latest: Sweep | None = None
+        self.failure = ""
+        for name, help in (
+            ("sweeps_total", "Sweeps, by result"),
+            ("sweep_seconds_total", "Time that sweeps took"),
+            ("targets_total", "Kubelets asked, by result"),
+            ("received_bytes_total", "Bytes received from kubelets, as sent"),
+        ):
+            figures.declare(f"computelocator_{name}", help)
+        for name, help, ask in (
+            ("last_sweep_age_seconds", "Since the newest sweep that gave something", self.age),
+            ("last_sweep_seconds", "How long it took", lambda: self._of_latest("seconds")),
+            ("targets", "Kubelets of its share", lambda: self._of_latest("targets")),
+            ("targets_failed", "Those that gave no page", lambda: self._of_latest("failed")),
+            ("history_bytes", "Memory that the history holds", lambda: history.bytes),
+            ("history_bytes_limit", "Its bound", lambda: history.max_bytes),
+            ("history_sweeps_total", "Sweeps that the history took", lambda: history.sweeps),
+            ("history_dropped_samples_total", "Samples that gave way", lambda: history.dropped),
+            ("history_seconds", "Time that the history spans", self._span),
+            ("samples", "Samples of the newest sweep", self._samples),
+        ):
+            kind = "counter" if name.endswith("_total") else "gauge"
+            figures.gauge(f"computelocator_{name}", help, ask, kind)
+
+    def _of_latest(self, what: str) -> float:
+        return float(getattr(self.latest.snapshot, what)) if self.latest else 0.0
+
+    def _samples(self) -> float:
+        return float(len(self.latest.snapshot)) if self.latest else 0.0
+
+    def _span(self) -> float:
+        span = self.history.span
+        return (span[1] - span[0]).total_seconds() if span else 0.0
+
+    def age(self) -> float:
+        """Seconds since the newest sweep that gave something; -1 before the first."""
+        return time.time() - self.latest.ended if self.latest else -1.0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, also in the middle of a sweep."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def alive(self) -> tuple[bool, str]:
+        """Tell whether the loop goes on."""
+        quiet = time.monotonic() - self._active
+        good = self._thread.is_alive() and quiet < max(120.0, 3 * self._interval)
+        return good, "ok" if good else f"no sweep has begun or ended for {quiet:.0f} s"
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether there is something to serve."""
+        if self.latest is None:
+            why = self.failure or "the first is under way"
+            return False, f"no sweep has given anything yet; {why}"
+        return True, f"the newest sweep is {self.age():.1f} s old"
+
+    def _check(self, done: int, failed: int, total: int) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
+    def sweep(self) -> None:
+        """Sweep once; a failure is told and kept."""
+        begun = time.monotonic()
+        try:
+            if self._peers is not None:
+                replicas = self._peers.look()
+                self._collector.share(self._peers.me, replicas)
+            snapshot = self._collector.sweep(progress=self._check)
+            self.history.add(snapshot)
+            number = self.latest.number + 1 if self.latest else 1
+            self.latest = Sweep(snapshot, number, time.time())
+            self._tell("" if not snapshot.failed else self._failures(snapshot))
+            self._count(snapshot)
+            self._after()
+        except ComputeLocatorError as error:
+            self._figures.add("computelocator_sweeps_total", result="failed")
+            self._tell(str(error))
+        finally:
+            took = time.monotonic() - begun
+            self._figures.add("computelocator_sweep_seconds_total", took)
+
+    def _failures(self, snapshot: Snapshot) -> str:
+        from computelocator._write import cells
+
+        table = snapshot.table("outcomes")
+        columns = (cells(table, name) for name in ("ok", "node", "message", "advice"))
+        first = next((row for row in zip(*columns, strict=True) if not row[0]), None)
+        told = f"; {first[1]}: {first[2]}; {first[3]}" if first else ""
+        return f"{snapshot.failed} of {snapshot.targets} nodes failed{told}"
+
+    def _count(self, snapshot: Snapshot) -> None:
+        from computelocator._write import cells
+
+        failed = snapshot.failed
+        add = self._figures.add
+        add("computelocator_sweeps_total", result="partial" if failed else "complete")
+        add("computelocator_targets_total", snapshot.targets - failed, result="ok")
+        add("computelocator_targets_total", failed, result="failed")
+        received = sum(int(each or 0) for each in cells(snapshot.table("outcomes"), "wire_bytes"))
+        add("computelocator_received_bytes_total", received)
+
+    def _tell(self, failure: str) -> None:
+        """Say on standard error what has changed, not the same at each tick."""
+        if failure != self.failure:
+            print(
+                f"observe: {printable(failure) or 'all is well again'}", file=sys.stderr, flush=True
+            )
+        self.failure = failure
+
+    def _loop(self) -> None:
+        next_tick = time.monotonic()
+        while not self._stop.is_set():
+            self._active = time.monotonic()
+            try:
+                self.sweep()
+            except Stopped:
+                return
+            self._active = time.monotonic()
+            # A sweep that took longer than the interval does not make two begin at once.
+            next_tick = max(next_tick + self._interval, self._active)
+            self._stop.wait(next_tick - time.monotonic())
