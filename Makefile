@@ -5,13 +5,16 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo bench bench-check test check check-rest sanitize threads fuzz peers arm64 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz peers page arm64 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
 	@echo 'make check    the tests, then sanitizers, fuzzing, peers, benchmarks for a moment, the parser on'
 	@echo '              64-bit ARM under an emulator, consumers and lint'
+	@echo 'make image-context  put the package where the image of the cluster is built from'
+	@echo 'make image    build that image from Debian packages with buildah, and run its commands'
+	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make setup    install what is needed, nothing more'
@@ -29,6 +32,17 @@ demo: setup
 	@mkdir -p build
 	@$(MAKE) --no-print-directory .venv/.package
 	@.venv/bin/computelocator demo
+
+image-context: $(if $(filter Linux,$(shell uname -s)),setup)
+	@tools/image-context
+
+image: image-context
+	@tools/image
+
+bench-readers: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@$(PYTHON) benchmarks/readers.py
 
 build/bench/benchmarks/computelocator_bench: $(SOURCES) $(wildcard benchmarks/*.hpp benchmarks/*.cpp benchmarks/CMakeLists.txt)
 	@tools/setup bench
@@ -62,7 +76,7 @@ test: setup
 
 check: test check-rest
 
-check-rest: sanitize threads fuzz peers bench-check arm64 consumers lint
+check-rest: sanitize threads fuzz peers page bench-check arm64 consumers lint
 
 sanitize: setup
 	@echo '== C++: tests under the address and undefined behaviour sanitizers'
@@ -96,7 +110,12 @@ fuzz: setup
 peers: setup
 	@tools/peers
 	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page'
-	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py
+	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py tests/python/test_system.py
+
+page: setup
+	@tools/setup page
+	@echo '== Python: the page of the cluster in Chromium, light and dark'
+	@$(PYTHON) -m pytest tests/python/test_page.py
 
 arm64: setup
 	@tools/check-arm64

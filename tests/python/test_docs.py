@@ -31,7 +31,13 @@ def test_python_of_the_readme_runs():
             del os.environ["KUBECONFIG"]
 
 
-DOCS = [(page.name, code) for page in sorted((ROOT / "docs").glob("*.md")) for code in blocks(page.read_text(), "python")]
+# What asks a service is run by test_system.py, which has one.
+DOCS = [
+    (page.name, code)
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for code in blocks(page.read_text(), "python")
+    if "localhost:8080" not in code
+]
 
 
 @pytest.mark.parametrize("page,code", DOCS, ids=[f"{page}-{i}" for i, (page, _) in enumerate(DOCS)])
@@ -131,3 +137,19 @@ def test_messages(title, about, arguments, said, status, tmp_path):
             running.close()
     assert same(done.stderr) == same(said)
     assert done.returncode == int(status)
+
+
+def test_commands_of_the_deployment_name_what_there_is():
+    text = (ROOT / "docs" / "cluster-deployment.md").read_text()
+    commands = [line for block in blocks(text, "console") for line in block.splitlines()]
+    in_readme = [line for block in blocks(README, "console") for line in block.splitlines()]
+    assert len(commands) > 10
+    for line in commands + in_readme:
+        for path in re.findall(r"(?:\./)?(kubernetes/\S+)", line):
+            assert (ROOT / path).exists(), line
+        for target in re.findall(r"\bmake ([a-z-]+)", line):
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(), line
+    # The commands of the README are those of the page, in the same order.
+    ours = [line.split("#")[0].strip() for line in in_readme if "kubectl" in line or "minikube" in line]
+    theirs = [line.split("#")[0].strip() for line in commands]
+    assert [line for line in theirs if line in ours][: len(ours)] == ours
