@@ -19,6 +19,8 @@
 
 namespace computelocator {
 
+namespace detail::columns_ { struct hash_keys; }
+
 /// A row without a timestamp of its own (a tenth of a cAdvisor page).
 inline constexpr std::int64_t no_timestamp = std::numeric_limits<std::int64_t>::min();
 
@@ -36,13 +38,44 @@ class label_sets {
  public:
   struct entry {
     std::uint32_t name;   ///< for name()
-    std::uint32_t value;  ///< for value()
+    std::uint32_t value;  ///< for value(); equal only where both the name and the value are
+  };
+
+  /// The labels of one set, in the order of the page. Lives as long as the label_sets.
+  class set_view {
+   public:
+    class iterator {
+     public:
+      using value_type = entry;
+      using difference_type = std::ptrdiff_t;
+      using iterator_category = std::input_iterator_tag;
+      iterator() = default;
+      iterator(const label_sets* of, const std::uint32_t* at) noexcept : of_(of), at_(at) {}
+      entry operator*() const noexcept { return {of_->value_names_[*at_], *at_}; }
+      iterator& operator++() noexcept { ++at_; return *this; }
+      iterator operator++(int) noexcept { iterator before = *this; ++at_; return before; }
+      friend bool operator==(const iterator& a, const iterator& b) noexcept { return a.at_ == b.at_; }
+
+     private:
+      const label_sets* of_ = nullptr;
+      const std::uint32_t* at_ = nullptr;
+    };
+
+    iterator begin() const noexcept { return {of_, values_.data()}; }
+    iterator end() const noexcept { return {of_, values_.data() + values_.size()}; }
+    std::size_t size() const noexcept { return values_.size(); }
+    bool empty() const noexcept { return values_.empty(); }
+
+   private:
+    friend class label_sets;
+    set_view(const label_sets* of, std::span<const std::uint32_t> values) noexcept : of_(of), values_(values) {}
+    const label_sets* of_;
+    std::span<const std::uint32_t> values_;
   };
 
   std::size_t size() const noexcept { return begins_.size() - 1; }
-  /// The labels of set `id` in the order of the page.
-  std::span<const entry> operator[](std::uint32_t id) const noexcept {
-    return {entries_.data() + begins_[id], entries_.data() + begins_[id + 1]};
+  set_view operator[](std::uint32_t id) const noexcept {
+    return {this, {entries_.data() + begins_[id], entries_.data() + begins_[id + 1]}};
   }
   std::size_t names() const noexcept { return names_.size(); }
   std::string_view name(std::uint32_t id) const noexcept { return names_[id]; }
@@ -61,10 +94,14 @@ class label_sets {
  private:
   friend class label_cache;
   friend class batch_builder;
+  void add_value(std::uint32_t name, std::string_view text);
+  void end_set() { begins_.push_back(static_cast<std::uint32_t>(entries_.size())); }
+
   std::vector<std::string> names_;
-  std::string text_;                          // all values, one after another
+  std::string text_;                         // all values, one after another
   std::vector<std::uint32_t> value_ends_;
-  std::vector<entry> entries_;
+  std::vector<std::uint32_t> value_names_;   // the name that each value belongs to
+  std::vector<std::uint32_t> entries_;       // values, set after set
   std::vector<std::uint32_t> begins_{0};
 };
 
@@ -116,45 +153,62 @@ struct column_result {
 
 /// The memory of one target's label sets; outlives pages and batches. A label block is recognised
 /// by a keyed 128-bit hash of its bytes and its length. The key is random per process, so that
-/// whoever writes a page cannot aim at a collision; an accidental one is as likely as 2^-100.
+/// whoever writes a page cannot aim at a collision; an accidental one is as likely as 2^-100. It also
+/// knows in which order the blocks of the last page came, and expects them so again.
 /// Not for concurrent use; batches made from it may be read from any thread meanwhile.
 class label_cache {
  public:
   /// Beyond `max_bytes` the cache starts anew with the next page; batches keep what they have.
   explicit label_cache(std::size_t max_bytes = std::size_t{64} << 20);
 
-  /// Memory held beside what batches share, in bytes.
+  /// Memory held, with the label sets that batches share, in bytes.
   std::size_t bytes() const noexcept;
   /// Counts the times that the cache started anew: ids compare within one generation.
   std::uint64_t generation() const noexcept { return generation_; }
 
  private:
   friend class column_builder;
-  struct key { std::uint64_t low, high; };
-  struct slot { key hash; std::uint32_t length; std::uint32_t id_plus_1; };
+  struct key {
+    std::uint64_t low, high;
+    friend bool operator==(const key&, const key&) = default;
+  };
+  struct run { std::uint32_t first, length; };  // sets that followed one another on a page
+  static constexpr std::uint32_t none = 0xFFFFFFFF;
 
-  static key hash(std::string_view block) noexcept;
-  void start_page();
-  std::uint32_t* find(const key& hash, std::size_t length) noexcept;
-  std::uint32_t add(const key& hash, std::string_view block, labels_view labels);
+  key hash(std::string_view block) const noexcept;
+  void start_page(const parse_options& grammar);
+  void end_page(std::vector<run>&& order, std::size_t rows);
+  std::uint32_t expected() const noexcept;
+  void follow(std::uint32_t set) noexcept;
+  std::uint32_t find(const key& hash, std::size_t length) const noexcept;
+  std::uint32_t add(const key& hash, std::string_view block, const labels_view& labels);
   std::uint32_t intern_name(std::string_view name);
-  std::uint32_t intern_value(std::string_view decoded);
+  std::uint32_t intern_value(std::uint32_t name, std::string_view decoded);
   label_sets& writable();
-  void grow_slots();
 
   std::size_t max_bytes_;
   std::uint64_t generation_ = 0;
+  void (*hash_)(const detail::columns_::hash_keys&, const char*, std::size_t, std::uint64_t*);
+  const detail::columns_::hash_keys* secret_;  // of the process
   std::shared_ptr<label_sets> sets_;
-  std::vector<slot> slots_;
-  std::vector<std::uint32_t> value_slots_;  // value id + 1, by hash of the value
-  std::vector<std::uint32_t> name_slots_;   // name id + 1, likewise
-  std::size_t used_ = 0;
+  std::vector<key> hashes_;                 // of the block of each set
+  std::vector<std::uint32_t> lengths_;      // likewise
+  std::vector<std::uint32_t> slots_;        // set + 1, by hash of the block
+  std::vector<std::uint32_t> value_slots_;  // value + 1, by hash of the value and its name
+  std::vector<std::uint32_t> name_slots_;   // name + 1, by hash of the name
+  std::vector<run> order_;                  // of the last page
+  std::size_t run_ = 0;                     // where in it this page is
+  std::uint32_t in_run_ = 0, next_ = 0;
+  std::uint32_t trusted_from_ = 0;          // sets before this one were checked by other rules
+  std::optional<parse_options> grammar_;
+  std::size_t rows_ = 0;                    // of the last page
   std::string scratch_;
 };
 
 /// Reads `page` into columns; OpenMetrics under `strict` is held to the rules of openmetrics.hpp, and
-/// then every line is read, also of metrics that are not wanted. Under `lenient` faulty lines are in rejects; otherwise, and past a
-/// limit, `stopped` says what ended the page and the columns hold what came before.
+/// then every line is read, also of metrics that are not wanted. Under `lenient` faulty lines are in
+/// rejects; otherwise, and past a limit, `stopped` says what ended the page and the columns hold what
+/// came before.
 column_result read_columns(std::string_view page, label_cache& cache, const column_options& options = {});
 
 /// Makes a batch of samples that came in another form than the text of a page.

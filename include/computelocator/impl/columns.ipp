@@ -4,39 +4,15 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <random>
 #include <unordered_map>
 
 #include <computelocator/columns.hpp>
+#include <computelocator/impl/columns_hash.hpp>
 #include <computelocator/openmetrics.hpp>
 
 namespace computelocator {
 
 namespace detail::columns_ {
-
-/// 128 bits of a product folded to 64: the mixing step of wyhash (Wang Yi, public domain idea).
-inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-  const wide product = static_cast<wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-struct hash_keys { std::uint64_t k[6]; };
-
-inline const hash_keys& keys() {
-  static const hash_keys random = [] {
-    std::random_device device;
-    hash_keys made{};
-    for (std::uint64_t& k : made.k) k = (std::uint64_t{device()} << 32 | device()) | 1;
-    return made;
-  }();
-  return random;
-}
-
-inline std::uint64_t load(const char* p) noexcept {
-  std::uint64_t word;
-  std::memcpy(&word, p, 8);
-  return word;
-}
 
 /// The unit that a name says by convention, behind _total and the suffixes of histograms.
 inline std::string unit_of_name(std::string_view name) {
@@ -54,6 +30,12 @@ inline std::string unit_of_name(std::string_view name) {
 
 }  // namespace detail::columns_
 
+void label_sets::add_value(std::uint32_t name, std::string_view text) {
+  text_.append(text);
+  value_ends_.push_back(static_cast<std::uint32_t>(text_.size()));
+  value_names_.push_back(name);
+}
+
 std::string_view label_sets::value_of(std::uint32_t id, std::string_view wanted) const noexcept {
   for (const entry& label : (*this)[id])
     if (names_[label.name] == wanted) return value(label.value);
@@ -61,9 +43,8 @@ std::string_view label_sets::value_of(std::uint32_t id, std::string_view wanted)
 }
 
 std::size_t label_sets::bytes() const noexcept {
-  std::size_t total = text_.capacity() + value_ends_.capacity() * 4 + entries_.capacity() * sizeof(entry) +
-                      begins_.capacity() * 4 + names_.capacity() * sizeof(std::string);
-  return total;
+  return text_.capacity() + names_.capacity() * sizeof(std::string) +
+         4 * (value_ends_.capacity() + value_names_.capacity() + entries_.capacity() + begins_.capacity());
 }
 
 metric_selection::metric_selection(std::vector<std::string> names) {
@@ -76,66 +57,92 @@ bool metric_selection::contains(std::string_view name) const noexcept {
 }
 
 label_cache::label_cache(std::size_t max_bytes)
-    : max_bytes_(max_bytes), sets_(std::make_shared<label_sets>()), slots_(64), value_slots_(64), name_slots_(64) {}
+    : max_bytes_(max_bytes),
+      hash_(detail::columns_::choose_block_hash()),
+      secret_(&detail::columns_::keys()),
+      sets_(std::make_shared<label_sets>()),
+      slots_(64),
+      value_slots_(64),
+      name_slots_(64) {}
 
 std::size_t label_cache::bytes() const noexcept {
-  return sizeof(*this) + slots_.capacity() * sizeof(slot) + (value_slots_.capacity() + name_slots_.capacity()) * 4 + sets_->bytes();
+  return sizeof(*this) + hashes_.capacity() * sizeof(key) + order_.capacity() * sizeof(run) +
+         4 * (lengths_.capacity() + slots_.capacity() + value_slots_.capacity() + name_slots_.capacity()) + sets_->bytes();
 }
 
-label_cache::key label_cache::hash(std::string_view block) noexcept {
-  using detail::columns_::load;
-  using detail::columns_::mix;
-  static const detail::columns_::hash_keys& secret = detail::columns_::keys();
-  const char* p = block.data();
-  std::size_t left = block.size();
-  std::uint64_t low = secret.k[0] ^ left, high = secret.k[1] + left;
-  if (left >= 64) {
-    // Four lanes that do not wait for one another: a multiplication's latency is four of them.
-    const std::uint64_t k2 = secret.k[2], k3 = secret.k[3], k4 = secret.k[4], k5 = secret.k[5];
-    std::uint64_t low1 = secret.k[1], low2 = k2, low3 = k3, high1 = k3, high2 = k4, high3 = k5;
-    const auto lane = [&](const char* at, std::uint64_t& l, std::uint64_t& h) {
-      const std::uint64_t a = load(at), b = load(at + 8);
-      l = mix(a ^ k2 ^ l, b ^ k3);
-      h = mix(a ^ k4, b ^ k5 ^ h);
-    };
-    for (; left >= 64; p += 64, left -= 64) {
-      lane(p, low, high);
-      lane(p + 16, low1, high1);
-      lane(p + 32, low2, high2);
-      lane(p + 48, low3, high3);
+label_cache::key label_cache::hash(std::string_view block) const noexcept {
+  key made;
+  hash_(*secret_, block.data(), block.size(), &made.low);
+  return made;
+}
+
+void label_cache::start_page(const parse_options& grammar) {
+  if (bytes() > max_bytes_) {
+    sets_ = std::make_shared<label_sets>();
+    for (auto* slots : {&slots_, &value_slots_, &name_slots_}) {
+      slots->assign(64, 0);
+      slots->shrink_to_fit();
     }
-    low = mix(low ^ secret.k[0], low1 ^ k4) ^ mix(low2 ^ k5, low3 ^ secret.k[1]);
-    high = mix(high ^ secret.k[1], high1 ^ k2) ^ mix(high2 ^ k3, high3 ^ secret.k[0]);
+    hashes_ = {};
+    lengths_ = {};
+    order_ = {};
+    trusted_from_ = 0;
+    ++generation_;
   }
-  for (; left >= 16; p += 16, left -= 16) {
-    const std::uint64_t a = load(p), b = load(p + 8);
-    low = mix(a ^ secret.k[2] ^ low, b ^ secret.k[3]);
-    high = mix(a ^ secret.k[4], b ^ secret.k[5] ^ high);
-  }
-  // The last 16 bytes, some of them for the second time: cheaper than a copy of what is left.
-  char copy[16] = {};
-  const char* tail = copy;
-  if (block.size() >= 16)
-    tail = block.data() + block.size() - 16;
-  else if (!block.empty())
-    std::memcpy(copy, block.data(), block.size());
-  const std::uint64_t a = load(tail), b = load(tail + 8);
-  low = mix(a ^ secret.k[2] ^ low, b ^ secret.k[3]);
-  high = mix(a ^ secret.k[4], b ^ secret.k[5] ^ high);
-  return {mix(low ^ secret.k[5], secret.k[0]), mix(high ^ secret.k[2], secret.k[1])};
+  // A block vouches for itself under the rules that it was checked by.
+  if (grammar_ && (grammar_->syntax != grammar.syntax || grammar_->rules != grammar.rules))
+    trusted_from_ = static_cast<std::uint32_t>(sets_->size());
+  grammar_ = grammar;
+  run_ = 0;
+  in_run_ = 0;
+  next_ = 0;
 }
 
-void label_cache::start_page() {
-  if (bytes() <= max_bytes_) return;
-  sets_ = std::make_shared<label_sets>();
-  slots_.assign(64, slot{});
-  value_slots_.assign(64, 0);
-  name_slots_.assign(64, 0);
-  slots_.shrink_to_fit();
-  value_slots_.shrink_to_fit();
-  name_slots_.shrink_to_fit();
-  used_ = 0;
-  ++generation_;
+/// The set of the next row if this page goes on as the last one did; else, as sets that were new
+/// together mostly come together again, the one behind that of the last row.
+std::uint32_t label_cache::expected() const noexcept {
+  const std::uint32_t set = run_ < order_.size() ? order_[run_].first + in_run_ : next_;
+  return set < hashes_.size() && set >= trusted_from_ ? set : none;
+}
+
+/// The next row had this set.
+void label_cache::follow(std::uint32_t set) noexcept {
+  next_ = set + 1;
+  if (run_ == order_.size()) return;
+  if (order_[run_].first + in_run_ != set) {
+    // Rows have gone, or others have come: go on behind the gap, or stay.
+    constexpr std::size_t reach = 64;
+    const std::size_t last = std::min(order_.size(), run_ + reach);
+    std::size_t found = run_;
+    std::uint32_t from = in_run_;
+    while (found < last && (set < order_[found].first + from || set >= order_[found].first + order_[found].length)) ++found, from = 0;
+    if (found == last) return;
+    run_ = found;
+    in_run_ = set - order_[found].first;
+  }
+  if (++in_run_ == order_[run_].length) {
+    ++run_;
+    in_run_ = 0;
+  }
+}
+
+/// Keeps the order of the page's rows, and no more memory than that and what is new needs.
+void label_cache::end_page(std::vector<run>&& order, std::size_t rows) {
+  order_ = std::move(order);
+  rows_ = rows;
+  const auto trim = [](auto& what) {
+    if (what.capacity() > what.size() + what.size() / 8 + 64) what.shrink_to_fit();
+  };
+  trim(order_);
+  trim(hashes_);
+  trim(lengths_);
+  if (sets_.use_count() == 1) {
+    trim(sets_->text_);
+    trim(sets_->value_ends_);
+    trim(sets_->value_names_);
+    trim(sets_->entries_);
+    trim(sets_->begins_);
+  }
 }
 
 label_sets& label_cache::writable() {
@@ -144,97 +151,92 @@ label_sets& label_cache::writable() {
   return *sets_;
 }
 
-std::uint32_t* label_cache::find(const key& hash, std::size_t length) noexcept {
-  const std::size_t mask = slots_.size() - 1;
-  for (std::size_t at = hash.low & mask;; at = (at + 1) & mask) {
-    slot& candidate = slots_[at];
-    if (candidate.id_plus_1 == 0) return nullptr;
-    if (candidate.hash.low == hash.low && candidate.hash.high == hash.high && candidate.length == length)
-      return &candidate.id_plus_1;
-  }
+namespace detail::columns_ {
+
+/// Where the number of a thing of this hash belongs: at its slot, or at an empty one. Slots hold
+/// numbers from 1, at most half of them.
+template <class Same>
+std::size_t find_slot(const std::vector<std::uint32_t>& slots, std::uint64_t hash, Same&& same) {
+  const std::size_t mask = slots.size() - 1;
+  std::size_t at = hash & mask;
+  while (slots[at] != 0 && !same(slots[at] - 1)) at = (at + 1) & mask;
+  return at;
 }
 
-void label_cache::grow_slots() {
-  std::vector<slot> larger(slots_.size() * 2);
-  const std::size_t mask = larger.size() - 1;
-  for (const slot& old : slots_) {
-    if (old.id_plus_1 == 0) continue;
-    std::size_t at = old.hash.low & mask;
-    while (larger[at].id_plus_1 != 0) at = (at + 1) & mask;
-    larger[at] = old;
-  }
-  slots_ = std::move(larger);
+/// Makes room for `count` numbers; `hash_of` gives the hash of a number that is there.
+template <class HashOf>
+void grow_slots(std::vector<std::uint32_t>& slots, std::size_t count, HashOf&& hash_of) {
+  if (count * 2 <= slots.size()) return;
+  std::vector<std::uint32_t> larger(slots.size() * 2);
+  for (const std::uint32_t slot : slots)
+    if (slot != 0) larger[find_slot(larger, hash_of(slot - 1), [](std::uint32_t) { return false; })] = slot;
+  slots = std::move(larger);
+}
+
+}  // namespace detail::columns_
+
+std::uint32_t label_cache::find(const key& hash, std::size_t length) const noexcept {
+  const std::size_t at = detail::columns_::find_slot(
+      slots_, hash.low, [&](std::uint32_t set) { return hashes_[set] == hash && lengths_[set] == length; });
+  return slots_[at] == 0 ? none : slots_[at] - 1;
 }
 
 std::uint32_t label_cache::intern_name(std::string_view name) {
   // Hashed as values are: a page may have a name of its own on every line.
   std::vector<std::string>& names = sets_->names_;
-  if ((names.size() + 1) * 2 > name_slots_.size()) {
-    std::vector<std::uint32_t> larger(name_slots_.size() * 2);
-    for (std::uint32_t id = 0; id < names.size(); ++id) {
-      std::size_t at = hash(names[id]).low & (larger.size() - 1);
-      while (larger[at] != 0) at = (at + 1) & (larger.size() - 1);
-      larger[at] = id + 1;
-    }
-    name_slots_ = std::move(larger);
+  detail::columns_::grow_slots(name_slots_, names.size() + 1, [&](std::uint32_t id) { return hash(names[id]).low; });
+  const std::size_t at =
+      detail::columns_::find_slot(name_slots_, hash(name).low, [&](std::uint32_t id) { return names[id] == name; });
+  if (name_slots_[at] == 0) {
+    names.emplace_back(name);
+    name_slots_[at] = static_cast<std::uint32_t>(names.size());
   }
-  const std::size_t mask = name_slots_.size() - 1;
-  std::size_t at = hash(name).low & mask;
-  for (; name_slots_[at] != 0; at = (at + 1) & mask)
-    if (names[name_slots_[at] - 1] == name) return name_slots_[at] - 1;
-  names.emplace_back(name);
-  name_slots_[at] = static_cast<std::uint32_t>(names.size());
-  return static_cast<std::uint32_t>(names.size() - 1);
+  return name_slots_[at] - 1;
 }
 
-std::uint32_t label_cache::intern_value(std::string_view decoded) {
-  const std::size_t count = sets_->values();
-  if ((count + 1) * 2 > value_slots_.size()) {
-    std::vector<std::uint32_t> larger(value_slots_.size() * 2);
-    for (std::uint32_t id = 0; id < count; ++id) {
-      std::size_t at = hash(sets_->value(id)).low & (larger.size() - 1);
-      while (larger[at] != 0) at = (at + 1) & (larger.size() - 1);
-      larger[at] = id + 1;
-    }
-    value_slots_ = std::move(larger);
+std::uint32_t label_cache::intern_value(std::uint32_t name, std::string_view decoded) {
+  label_sets& sets = *sets_;
+  const auto hash_of = [this](std::uint32_t of_name, std::string_view text) {
+    return hash(text).low + of_name * std::uint64_t{0x9E3779B97F4A7C15};
+  };
+  detail::columns_::grow_slots(value_slots_, sets.values() + 1, [&](std::uint32_t id) {
+    return hash_of(sets.value_names_[id], sets.value(id));
+  });
+  const std::size_t at = detail::columns_::find_slot(value_slots_, hash_of(name, decoded), [&](std::uint32_t id) {
+    return sets.value_names_[id] == name && detail::same_text(sets.value(id), decoded);
+  });
+  if (value_slots_[at] == 0) {
+    sets.add_value(name, decoded);
+    value_slots_[at] = static_cast<std::uint32_t>(sets.values());
   }
-  const std::size_t mask = value_slots_.size() - 1;
-  std::size_t at = hash(decoded).low & mask;
-  for (; value_slots_[at] != 0; at = (at + 1) & mask)
-    if (sets_->value(value_slots_[at] - 1) == decoded) return value_slots_[at] - 1;
-  sets_->text_.append(decoded);
-  sets_->value_ends_.push_back(static_cast<std::uint32_t>(sets_->text_.size()));
-  value_slots_[at] = static_cast<std::uint32_t>(count + 1);
-  return static_cast<std::uint32_t>(count);
+  return value_slots_[at] - 1;
 }
 
-std::uint32_t label_cache::add(const key& hash, std::string_view block, labels_view labels) {
+std::uint32_t label_cache::add(const key& hash, std::string_view block, const labels_view& labels) {
   label_sets& sets = writable();
   // The label set before this one mostly has the same names in the same places, and some of the
   // same values: those are looked at before a hash is made.
-  std::size_t like = sets.begins_.size() > 1 ? sets.begins_[sets.begins_.size() - 2] : 0;
+  std::size_t like = sets.size() != 0 ? sets.begins_[sets.size() - 1] : 0;
   const std::size_t like_end = sets.begins_.back();
+  const bool escapes = block.find('\\') != std::string_view::npos;
   for (const label_view& label : labels) {
     std::string_view value = label.raw_value();
-    if (label.escaped()) {
+    if (escapes && label.escaped()) {
       scratch_.resize(value.size());
       value = std::string_view(scratch_.data(), label.decode(scratch_.data()));
     }
-    label_sets::entry made{};
-    const bool same_name = like < like_end && sets.names_[sets.entries_[like].name] == label.name();
-    made.name = same_name ? sets.entries_[like].name : intern_name(label.name());
-    made.value = same_name && sets.value(sets.entries_[like].value) == value ? sets.entries_[like].value
-                                                                            : intern_value(value);
-    sets.entries_.push_back(made);
+    const std::uint32_t before = like < like_end ? sets.entries_[like] : none;
+    const bool same_name = before != none && detail::same_text(sets.names_[sets.value_names_[before]], label.name());
+    const std::uint32_t name = same_name ? sets.value_names_[before] : intern_name(label.name());
+    sets.entries_.push_back(same_name && detail::same_text(sets.value(before), value) ? before : intern_value(name, value));
     ++like;
   }
-  sets.begins_.push_back(static_cast<std::uint32_t>(sets.entries_.size()));
-  const auto id = static_cast<std::uint32_t>(sets.size() - 1);
-  if (++used_ * 2 > slots_.size()) grow_slots();
-  const std::size_t mask = slots_.size() - 1;
-  std::size_t at = hash.low & mask;
-  while (slots_[at].id_plus_1 != 0) at = (at + 1) & mask;
-  slots_[at] = {hash, static_cast<std::uint32_t>(block.size()), id + 1};
+  sets.end_set();
+  hashes_.push_back(hash);
+  lengths_.push_back(static_cast<std::uint32_t>(block.size()));
+  const auto id = static_cast<std::uint32_t>(hashes_.size() - 1);
+  detail::columns_::grow_slots(slots_, hashes_.size(), [&](std::uint32_t set) { return hashes_[set].low; });
+  slots_[detail::columns_::find_slot(slots_, hash.low, [](std::uint32_t) { return false; })] = id + 1;
   return id;
 }
 
@@ -243,53 +245,52 @@ class column_builder {
  public:
   column_builder(std::string_view page, label_cache& cache, const column_options& options)
       : page_(page), cache_(cache), options_(options) {
-    cache_.start_page();
-    // A cAdvisor page has one sample in 300 to 400 bytes, others one in 100.
-    const std::size_t guess = std::min<std::size_t>(page.size() / (options.metrics.all() ? 200 : 1000) + 16, 1u << 20);
+    cache_.start_page(options.grammar);
+    // A cAdvisor page has one sample in 300 to 400 bytes, others one in 100; and as many as the last.
+    std::size_t guess = std::min<std::size_t>(page.size() / (options.metrics.all() ? 200 : 1000) + 16, 1u << 20);
+    if (cache_.rows_ != 0) guess = std::min(guess, cache_.rows_ + cache_.rows_ / 16 + 16);
     made_.metric_id.reserve(guess);
     made_.label_set_id.reserve(guess);
     made_.value.reserve(guess);
     made_.timestamp_ms.reserve(guess);
   }
 
-  bool wants(std::string_view name) {
-    if (options_.metrics.all()) return true;
-    if (name != last_asked_) {
-      last_asked_ = name;
-      last_answer_ = options_.metrics.contains(name);
-    }
-    return last_answer_;
-  }
+  bool wants(std::string_view name) { return options_.metrics.contains(name); }
 
-  void look_up(std::string_view block) {
-    hash_ = label_cache::hash(block);
-    found_ = cache_.find(hash_, block.size());
+  std::size_t known_block(std::string_view rest) {
+    const std::uint32_t set = cache_.expected();
+    if (set == label_cache::none) return 0;
+    const std::size_t length = cache_.lengths_[set];
+    if (length >= rest.size() || rest[length - 1] != '}') return 0;
+    const std::string_view block = rest.substr(0, length);
+    if (cache_.hash(block) != cache_.hashes_[set]) return 0;
+    known_ = block.data();
+    known_set_ = set;
+    return length;
   }
 
   void on_sample(const sample_view& sample) {
     if (made_.rows() >= options_.max_samples) return stop(parse_errc::too_many_samples, sample);
-    std::uint32_t set;
     const std::string_view block = sample.label_block();
-    const bool name_inside = !block.empty() && sample.name().data() > block.data();
-    if (name_inside) {
-      // The same bytes behind another name would be a fault: such a block is not one that knows()
-      // may vouch for, so it is remembered under a hash of its own.
-      hash_ = label_cache::hash(block);
-      hash_.high = ~hash_.high;
-      found_ = cache_.find(hash_, block.size());
-    } else {
-      look_up(block);
-    }
-    if (found_ != nullptr) {
-      set = *found_ - 1;
-    } else {
-      if (options_.max_labels != std::numeric_limits<std::size_t>::max()) {
-        std::size_t count = 0;
-        for (const label_view& label : sample.labels()) (void)label, ++count;
-        if (count > options_.max_labels) return stop(parse_errc::too_many_labels, sample);
+    std::uint32_t set = known_set_;
+    if (block.empty() || block.data() != known_) {
+      label_cache::key hash = cache_.hash(block);
+      // The same bytes behind another name would be a fault: a block with the name inside is not one
+      // that known_block() may vouch for, so it is remembered under a hash of its own.
+      if (!block.empty() && sample.name().data() > block.data()) hash.high = ~hash.high;
+      set = cache_.find(hash, block.size());
+      if (set == label_cache::none) {
+        if (options_.max_labels != std::numeric_limits<std::size_t>::max()) {
+          std::size_t count = 0;
+          for (const label_view& label : sample.labels()) (void)label, ++count;
+          if (count > options_.max_labels) return stop(parse_errc::too_many_labels, sample);
+        }
+        set = cache_.add(hash, block, sample.labels());
       }
-      set = cache_.add(hash_, block, sample.labels());
     }
+    cache_.follow(set);
+    if (!order_.empty() && order_.back().first + order_.back().length == set) ++order_.back().length;
+    else order_.push_back({set, 1});
     made_.metric_id.push_back(metric_of(sample));
     made_.label_set_id.push_back(set);
     made_.value.push_back(sample.value());
@@ -314,6 +315,7 @@ class column_builder {
 
   column_result finish(parse_result read) {
     for (metric& each : made_.metrics) describe(each);
+    cache_.end_page(std::move(order_), made_.rows());
     made_.sets = cache_.sets_;
     column_result result{std::move(made_), read.error, read};
     if (stopped_) result.stopped = stopped_;
@@ -334,7 +336,7 @@ class column_builder {
 
   std::uint32_t metric_of(const sample_view& sample) {
     const std::string_view name = sample.name();
-    if (name == last_name_ && !made_.metrics.empty()) return last_metric_;
+    if (detail::same_text(name, last_name_) && !made_.metrics.empty()) return last_metric_;
     std::string decoded(name);
     if (sample.name_escaped()) decoded = label_view({}, name).decoded();
     const auto [at, fresh] = metrics_.try_emplace(decoded, static_cast<std::uint32_t>(made_.metrics.size()));
@@ -378,11 +380,11 @@ class column_builder {
   std::optional<parse_error> stopped_;
   std::unordered_map<std::string, std::uint32_t> metrics_;
   std::unordered_map<std::string, family> families_;
-  std::string_view last_name_, last_asked_;
-  bool last_answer_ = false;
+  std::string_view last_name_;
   std::uint32_t last_metric_ = 0;
-  label_cache::key hash_{};
-  std::uint32_t* found_ = nullptr;
+  const char* known_ = nullptr;    // the block that known_block() recognised last
+  std::uint32_t known_set_ = 0;
+  std::vector<label_cache::run> order_;
   std::size_t counted_to_ = 0, line_ = 1, line_begin_ = 0;
 };
 
@@ -403,7 +405,8 @@ column_result read_columns(std::string_view page, label_cache& cache, const colu
 
 /// Trees in place of hash tables: whoever writes the names and values cannot aim at collisions.
 struct batch_builder::known {
-  std::map<std::string, std::uint32_t, std::less<>> metrics, names, values;
+  std::map<std::string, std::uint32_t, std::less<>> metrics, names;
+  std::vector<std::map<std::string, std::uint32_t, std::less<>>> values;  // of each name
   std::map<std::vector<std::uint32_t>, std::uint32_t> sets;
 };
 
@@ -425,26 +428,26 @@ std::uint32_t batch_builder::metric(std::string_view name) {
 
 std::uint32_t batch_builder::label_set(std::span<const std::pair<std::string_view, std::string_view>> labels) {
   std::vector<std::uint32_t> key;
-  key.reserve(labels.size() * 2);
+  key.reserve(labels.size());
   for (const auto& [name, value] : labels) {
     auto of_name = known_->names.find(name);
     if (of_name == known_->names.end()) {
       of_name = known_->names.emplace(std::string(name), static_cast<std::uint32_t>(sets_->names_.size())).first;
       sets_->names_.emplace_back(name);
+      known_->values.emplace_back();
     }
-    auto of_value = known_->values.find(value);
-    if (of_value == known_->values.end()) {
-      of_value = known_->values.emplace(std::string(value), static_cast<std::uint32_t>(sets_->value_ends_.size())).first;
-      sets_->text_.append(value);
-      sets_->value_ends_.push_back(static_cast<std::uint32_t>(sets_->text_.size()));
+    auto& values = known_->values[of_name->second];
+    auto of_value = values.find(value);
+    if (of_value == values.end()) {
+      of_value = values.emplace(std::string(value), static_cast<std::uint32_t>(sets_->values())).first;
+      sets_->add_value(of_name->second, value);
     }
-    key.push_back(of_name->second);
     key.push_back(of_value->second);
   }
   const auto [at, fresh] = known_->sets.try_emplace(std::move(key), static_cast<std::uint32_t>(sets_->size()));
   if (fresh) {
-    for (std::size_t i = 0; i < at->first.size(); i += 2) sets_->entries_.push_back({at->first[i], at->first[i + 1]});
-    sets_->begins_.push_back(static_cast<std::uint32_t>(sets_->entries_.size()));
+    sets_->entries_.insert(sets_->entries_.end(), at->first.begin(), at->first.end());
+    sets_->end_set();
   }
   return at->second;
 }

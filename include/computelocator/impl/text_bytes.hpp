@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 namespace computelocator::detail {
 
@@ -34,6 +35,15 @@ inline bool same_bytes(const char* a, const char* b, std::size_t size) noexcept 
   for (std::size_t i = 0; i + 8 < size; i += 8)
     if (load_word(a + i) != load_word(b + i)) return false;
   return load_word(a + size - 8) == load_word(b + size - 8);
+}
+
+/// As ==, without a call and without a byte read beyond the texts.
+inline bool same_text(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  if (a.size() >= 8) return same_bytes(a.data(), b.data(), a.size());
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i] != b[i]) return false;
+  return true;
 }
 
 /// The highest bit of each byte that is no digit.

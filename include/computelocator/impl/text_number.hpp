@@ -134,11 +134,11 @@ inline const char* take_digits(const char* p, std::uint64_t& mantissa, int most)
 }
 
 #ifdef __SIZEOF_INT128__
-__extension__ using wide = unsigned __int128;
+__extension__ using uint128 = unsigned __int128;
 
 /// A power of ten: `bits` * 2^`exponent` and less than one more bit; the highest bit is set.
 struct power_of_ten {
-  wide bits;
+  uint128 bits;
   int exponent;
 };
 
@@ -146,14 +146,14 @@ inline constexpr int largest_power = 38;  // 10^38 has 127 bits
 
 inline constexpr std::array<power_of_ten, 2 * largest_power + 1> make_powers_of_ten() {
   std::array<power_of_ten, 2 * largest_power + 1> made{};
-  wide power = 1;
+  uint128 power = 1;
   for (int n = 0; n <= largest_power; ++n, power *= 10) {
     power_of_ten up{power, 0};
     while (up.bits >> 127 == 0) up.bits <<= 1, --up.exponent;
     made[static_cast<std::size_t>(largest_power + n)] = up;
     // 1 / power by long division, bit for bit, until there are 128 significant ones.
     power_of_ten down{0, 0};
-    wide rest = 1;
+    uint128 rest = 1;
     while (down.bits >> 127 == 0) {
       const bool fits = rest >= power;
       down.bits = down.bits << 1 | fits;
@@ -176,12 +176,12 @@ inline bool scale_exactly(std::uint64_t mantissa, int exponent, double& value) n
   const std::uint64_t factor = mantissa << spare;
   // The true product is at least `low`, and less than low + 2: one for what the power lacks, one
   // for the bits cut off here.
-  const wide low = static_cast<wide>(factor) * static_cast<std::uint64_t>(power.bits >> 64) +
-                   (static_cast<wide>(factor) * static_cast<std::uint64_t>(power.bits) >> 64);
+  const uint128 low = static_cast<uint128>(factor) * static_cast<std::uint64_t>(power.bits >> 64) +
+                   (static_cast<uint128>(factor) * static_cast<std::uint64_t>(power.bits) >> 64);
   const int cut = low >> 127 != 0 ? 75 : 74;  // 53 bits stay
-  const wide rounded = low + (wide{1} << (cut - 1));
-  const wide rest = rounded & ((wide{1} << cut) - 1);
-  if (rest == 0 || rest + 2 >= wide{1} << cut || rounded < low) return false;
+  const uint128 rounded = low + (uint128{1} << (cut - 1));
+  const uint128 rest = rounded & ((uint128{1} << cut) - 1);
+  if (rest == 0 || rest + 2 >= uint128{1} << cut || rounded < low) return false;
   const int scale = power.exponent + 64 - spare + cut;
   value = static_cast<double>(static_cast<std::uint64_t>(rounded >> cut)) *
           std::bit_cast<double>(static_cast<std::uint64_t>(1023 + scale) << 52);
