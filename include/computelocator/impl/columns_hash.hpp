@@ -41,7 +41,7 @@ inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-inline void hash_by_products(const hash_keys& secret, const char* bytes, std::size_t size, std::uint64_t* out) noexcept {
+inline void hash_products(const hash_keys& secret, const char* bytes, std::size_t size, std::uint64_t* out) noexcept {
   const std::uint64_t* const k = secret.words;
   const auto load = [](const char* from) {
     std::uint64_t word;
@@ -96,7 +96,7 @@ COMPUTELOCATOR_AES inline void finish_hash(const hash_keys& secret, const char* 
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sum);
 }
 
-COMPUTELOCATOR_AES inline void hash_by_aes(const hash_keys& secret, const char* bytes, std::size_t size,
+COMPUTELOCATOR_AES inline void hash_aes(const hash_keys& secret, const char* bytes, std::size_t size,
                                            std::uint64_t* out) noexcept {
   const auto* const own = reinterpret_cast<const __m128i*>(secret.words);
   const __m128i* const rounds = own + hash_keys::stretch / 16;
@@ -114,7 +114,7 @@ COMPUTELOCATOR_AES inline void hash_by_aes(const hash_keys& secret, const char* 
 #define COMPUTELOCATOR_VAES __attribute__((target("vaes,aes,avx2")))
 
 /// 32 bytes at a time.
-COMPUTELOCATOR_VAES inline void hash_by_wide_aes(const hash_keys& secret, const char* bytes, std::size_t size,
+COMPUTELOCATOR_VAES inline void hash_avx2_aes(const hash_keys& secret, const char* bytes, std::size_t size,
                                                  std::uint64_t* out) noexcept {
   const auto* const own = reinterpret_cast<const __m256i*>(secret.words);
   const auto* const rounds = reinterpret_cast<const __m128i*>(secret.words + hash_keys::stretch / 8);
@@ -144,7 +144,7 @@ COMPUTELOCATOR_VAES inline void hash_by_wide_aes(const hash_keys& secret, const 
 }
 #undef COMPUTELOCATOR_VAES
 
-inline bool has_wide_aes() noexcept {
+inline bool has_avx2_aes() noexcept {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c >> 9 & 1) != 0;
 }
@@ -160,11 +160,11 @@ inline block_hash choose_block_hash() noexcept {
 #ifdef COMPUTELOCATOR_X86_KERNELS
   const index_kernel chosen = best_index_kernel();
   if (chosen == index_avx2 || chosen == index_avx512) {
-    if (has_wide_aes() && has_aes()) return hash_by_wide_aes;
-    if (has_aes()) return hash_by_aes;
+    if (has_avx2_aes() && has_aes()) return hash_avx2_aes;
+    if (has_aes()) return hash_aes;
   }
 #endif
-  return hash_by_products;
+  return hash_products;
 }
 
 }  // namespace computelocator::detail::columns_

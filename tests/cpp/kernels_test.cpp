@@ -1,0 +1,335 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+// Every kernel against the scalar one, which reads each line with care and is the specification.
+#include <gtest/gtest.h>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "captures.hpp"
+#include "transcript.hpp"
+
+namespace {
+
+using namespace computelocator;
+
+constexpr parse_options ways[] = {{dialect::prometheus, policy::strict}, {dialect::prometheus, policy::prometheus},
+                                  {dialect::prometheus, policy::lenient}, {dialect::openmetrics, policy::strict},
+                                  {dialect::openmetrics, policy::prometheus}, {dialect::openmetrics, policy::lenient}};
+
+/// Memory between two pages that nobody may touch.
+class guarded {
+ public:
+  explicit guarded(std::size_t room)
+      : guard_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), room_((room + guard_ - 1) / guard_ * guard_) {
+    void* const got = mmap(nullptr, room_ + 2 * guard_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(got, MAP_FAILED);
+    memory_ = static_cast<char*>(got);
+    EXPECT_EQ(mprotect(memory_, guard_, PROT_NONE), 0);
+    EXPECT_EQ(mprotect(memory_ + guard_ + room_, guard_, PROT_NONE), 0);
+  }
+  ~guarded() { munmap(memory_, room_ + 2 * guard_); }
+  guarded(const guarded&) = delete;
+  guarded& operator=(const guarded&) = delete;
+
+  char* begin() const { return memory_ + guard_; }
+  char* end() const { return begin() + room_; }
+  /// `text` right behind the first guard, or right before the second one.
+  std::string_view at_begin(std::string_view text) const { return put(begin(), text); }
+  std::string_view at_end(std::string_view text) const { return put(end() - text.size(), text); }
+
+ private:
+  static std::string_view put(char* to, std::string_view text) {
+    if (!text.empty()) std::memcpy(to, text.data(), text.size());
+    return {to, text.size()};
+  }
+  std::size_t guard_, room_;
+  char* memory_ = nullptr;
+};
+
+template <class Do>
+void each_kernel(Do&& act) {
+  for (const detail::named_kernel& kernel : detail::index_kernels)
+    if (kernel.available() && kernel.run != detail::index_scalar) act(kernel);
+}
+
+std::string some_of(std::string_view alphabet, std::size_t size, std::mt19937& random) {
+  std::string made(size, '\0');
+  for (char& c : made) c = alphabet[random() % alphabet.size()];
+  return made;
+}
+
+/// A page as programs write them, then damaged in some places.
+std::string some_page(std::mt19937& random, bool damaged) {
+  static constexpr const char* names[] = {"a", "up", "container_cpu_usage_seconds_total", "http:requests:rate5m", "x_bucket"};
+  static constexpr const char* labels[] = {"le", "id", "pod", "namespace", "a_label_name_of_more_than_sixteen", "__x", "b2"};
+  static constexpr const char* values[] = {"", "0.5", "/kubepods.slice/a\\\\x2db", "say \\\"hi\\\"", "h\xC3\xA9llo", "a,b={c}", "line\\n"};
+  static constexpr const char* numbers[] = {"0", "1", "17", "0.25", "1.097728e+06", "NaN", "+Inf", "-3", "123456789.123456789",
+                                            "0.12345678901234567", "1e-9", "18446744073709551615", "1.7976931348623157e308"};
+  const auto pick = [&](const auto& from) { return std::string(from[random() % std::size(from)]); };
+  std::string page;
+  for (std::size_t family = 0; family < 4; ++family) {
+    const std::string name = pick(names);
+    if (random() % 2 != 0) page += "# HELP " + name + " Help, \"quoted\" \xE2\x82\xAC.\n";
+    if (random() % 2 != 0) page += "# TYPE " + name + (random() % 2 != 0 ? " gauge\n" : " counter\n");
+    const std::size_t count = random() % 8;
+    const std::size_t first = random() % std::size(labels);
+    for (std::size_t line = random() % 6; line != 0; --line) {
+      page += name;
+      if (count != 0) page += '{';
+      for (std::size_t i = 0; i < count; ++i)
+        page += (i == 0 ? "" : ",") + std::string(labels[(first + i) % std::size(labels)]) + "=\"" + pick(values) +
+                std::to_string(random() % 3) + '"';
+      if (count != 0) page += '}';
+      page += ' ' + pick(numbers);
+      if (random() % 2 != 0) page += " 1700000000" + std::to_string(100 + random() % 900);
+      page += '\n';
+    }
+  }
+  if (random() % 8 == 0) page += "# EOF\n";
+  static constexpr char odd_bytes[] = "a1{}=\",\\ \n\t#\r\xC3\xA9\x00.+-eN_:";
+  static constexpr std::string_view odd(odd_bytes, sizeof odd_bytes - 1);
+  if (damaged && !page.empty())
+    for (std::size_t i = 1 + random() % 3; i != 0; --i) {
+      const std::size_t at = random() % page.size();
+      switch (random() % 3) {
+        case 0: page[at] = odd[random() % odd.size()]; break;
+        case 1: page.insert(at, 1, odd[random() % odd.size()]); break;
+        default: page.erase(at, 1 + random() % 3); break;
+      }
+      if (page.empty()) break;
+    }
+  return page;
+}
+
+TEST(kernels, a_forced_one_runs) {
+  const char* const forced = std::getenv("COMPUTELOCATOR_FORCE_KERNEL");
+  if (forced == nullptr) GTEST_SKIP() << "none is forced";
+  for (const detail::named_kernel& kernel : detail::index_kernels)
+    if (std::string_view(kernel.name) == forced && kernel.available()) {
+      EXPECT_EQ(detail::best_index_kernel(), kernel.run);
+      return;
+    }
+  EXPECT_EQ(detail::best_index_kernel(), detail::index_scalar) << "a kernel that is not there";
+}
+
+TEST(kernels, find_the_same_marks_at_every_size_and_alignment) {
+  const guarded memory(8192);
+  std::mt19937 random(3);
+  const auto expected = std::make_unique<detail::mark_window>(), got = std::make_unique<detail::mark_window>();
+  const auto compare = [&](std::string_view window) {
+    for (const bool lines_only : {false, true}) {
+      detail::index_scalar(window.data(), window.size(), lines_only, *expected);
+      each_kernel([&](const detail::named_kernel& kernel) {
+        kernel.run(window.data(), window.size(), lines_only, *got);
+        ASSERT_EQ(got->count, expected->count) << kernel.name << ", " << window.size() << " bytes";
+        EXPECT_TRUE(std::equal(got->at, got->at + got->count, expected->at)) << kernel.name;
+        EXPECT_TRUE(lines_only || std::equal(got->foreign, std::end(got->foreign), expected->foreign)) << kernel.name;
+      });
+    }
+  };
+  for (const std::string_view alphabet : {std::string_view("\\\""), std::string_view("\\\\\\\"\n a"),
+                                          std::string_view("ab{c=\"d\",\n\xC3\xA9\\"), std::string_view("\"")})
+    for (std::size_t size = 0; size < 300; ++size) {
+      const std::string text = some_of(alphabet, size, random);
+      compare(memory.at_end(text));
+      compare(memory.at_begin(text));
+    }
+  const std::string text = some_of("aaaaaaab{c=\"d\",\n\xC3\xA9\\", 1000, random);
+  for (std::size_t shift = 0; shift < 64; ++shift) {
+    std::memcpy(memory.begin() + shift, text.data(), text.size());
+    compare({memory.begin() + shift, text.size()});
+  }
+  compare(memory.at_end(some_of("\\\"\n", 8000, random)));
+}
+
+TEST(kernels, read_any_page_alike_and_stay_within_it) {
+  const guarded memory(1 << 16);
+  std::mt19937 random(11);
+  for (int round = 0; round < 1500; ++round) {
+    const std::string page = some_page(random, round % 3 != 0);
+    for (const parse_options& way : ways) {
+      const std::string expected = tests::transcript::of(page, way, detail::index_scalar);
+      each_kernel([&](const detail::named_kernel& kernel) {
+        ASSERT_EQ(tests::transcript::of(memory.at_end(page), way, kernel.run), expected) << kernel.name << "\n" << page;
+        ASSERT_EQ(tests::transcript::of(memory.at_begin(page), way, kernel.run), expected) << kernel.name << "\n" << page;
+      });
+    }
+  }
+}
+
+TEST(kernels, what_lies_behind_a_page_changes_nothing) {
+  std::mt19937 random(12);
+  for (int round = 0; round < 200; ++round) {
+    const std::string page = some_page(random, false);
+    const std::size_t cut = page.empty() ? 0 : page.size() - random() % std::min<std::size_t>(page.size(), 40);
+    const std::string_view part = std::string_view(page).substr(0, cut);
+    for (const parse_options& way : ways) {
+      const std::string expected = tests::transcript::of(part, way, detail::index_scalar);
+      each_kernel([&](const detail::named_kernel& kernel) {
+        for (const char behind : {'0', '"', '\n', '}', '\\', '\xC3'})
+          for (const std::size_t shift : {0, 1, 17, 63}) {
+            const std::string all = std::string(shift, behind) + std::string(part) + std::string(80, behind);
+            ASSERT_EQ(tests::transcript::of(std::string_view(all).substr(shift, cut), way, kernel.run), expected)
+                << kernel.name << "\n" << part;
+          }
+      });
+    }
+  }
+}
+
+TEST(kernels, read_long_pages_alike_across_windows) {
+  std::mt19937 random(13);
+  std::string page;
+  while (page.size() < 200'000) {
+    page += some_page(random, random() % 4 == 0);
+    if (random() % 16 == 0) page += "long{a=\"" + some_of("abc\\\\", 2 * (random() % 12'000), random) + "x\"} 1\n";
+  }
+  for (const parse_options& way : ways) {
+    const std::string expected = tests::transcript::of(page, way, detail::index_scalar);
+    each_kernel([&](const detail::named_kernel& kernel) {
+      EXPECT_TRUE(tests::transcript::of(page, way, kernel.run) == expected) << kernel.name;
+    });
+  }
+}
+
+TEST(kernels, read_captures_alike) {
+  const std::filesystem::path data = tests::shared_data();
+  if (data.empty()) GTEST_SKIP() << "the pages are not beside this checkout: set COMPUTELOCATOR_SHARED";
+  for (const auto& file : std::filesystem::directory_iterator(data / "openmetrics-1.0")) {
+    const std::string page = tests::read_file(file.path());
+    for (const parse_options& way : ways) {
+      const std::string expected = tests::transcript::of(page, way, detail::index_scalar);
+      each_kernel([&](const detail::named_kernel& kernel) {
+        EXPECT_EQ(tests::transcript::of(page, way, kernel.run), expected) << kernel.name << ": " << file.path();
+      });
+    }
+  }
+}
+
+TEST(kernels, skip_the_same_lines) {
+  struct choosy {
+    std::string said;
+    bool wants(std::string_view name) { return name.size() % 2 == 0; }
+    void on_sample(const sample_view& sample) { said += std::string(sample.line()) + "\n"; }
+  };
+  std::mt19937 random(14);
+  for (int round = 0; round < 300; ++round) {
+    std::string page;
+    for (int i = 0; i < 12; ++i) page += some_page(random, round % 2 != 0);
+    const auto read = [&](detail::index_kernel kernel) {
+      choosy sink;
+      page_walker<choosy> walker(page, sink, {}, kernel);
+      while (walker.step()) {
+      }
+      return sink.said + std::to_string(walker.result().skipped) + " " + std::to_string(walker.result().rejected);
+    };
+    const std::string expected = read(detail::index_scalar);
+    each_kernel([&](const detail::named_kernel& kernel) { ASSERT_EQ(read(kernel.run), expected) << kernel.name; });
+  }
+}
+
+TEST(numbers, of_many_shapes_are_those_of_from_chars) {
+  std::mt19937_64 random(5);
+  std::size_t quick = 0;
+  const auto check = [&](const char* text) {
+    const std::size_t size = std::strlen(text);
+    double expected = 0, got = 0;
+    const auto read = std::from_chars(text, text + size, expected);
+    if (read.ec != std::errc{} || read.ptr != text + size) return;
+    ASSERT_EQ(detail::parse_value({text, size}, got), detail::number_fault::none) << text;
+    ASSERT_EQ(std::bit_cast<std::uint64_t>(got), std::bit_cast<std::uint64_t>(expected)) << text;
+    char padded[128] = {};
+    std::memcpy(padded, text, size);
+    padded[size] = '\n';
+    if (detail::quick_value(padded, got) == padded + size) {
+      ++quick;
+      ASSERT_EQ(std::bit_cast<std::uint64_t>(got), std::bit_cast<std::uint64_t>(expected)) << text;
+    }
+  };
+  char text[64];
+  for (int i = 0; i < 400'000; ++i) {
+    const std::uint64_t bits = random();
+    if (std::isfinite(std::bit_cast<double>(bits))) {
+      std::snprintf(text, sizeof text, "%.*g", static_cast<int>(random() % 20) + 1, std::bit_cast<double>(bits));
+      check(text);
+    }
+    std::snprintf(text, sizeof text, "%llu.%0*llu", static_cast<unsigned long long>(bits >> (random() % 64)),
+                  static_cast<int>(random() % 12) + 1, static_cast<unsigned long long>(random() % 1'000'000));
+    check(text);
+    std::snprintf(text, sizeof text, "%llue%d", static_cast<unsigned long long>(random() >> (random() % 64)),
+                  static_cast<int>(random() % 90) - 45);
+    check(text);
+    std::snprintf(text, sizeof text, "%.17g", std::ldexp(static_cast<double>(bits >> 11), static_cast<int>(random() % 120) - 110));
+    check(text);
+    // Near the middle between two doubles, where rounding is hardest.
+    const auto odd = static_cast<std::uint64_t>((std::uint64_t{1} << 53) + random() % (std::uint64_t{1} << 53)) * 2 + 1;
+    std::snprintf(text, sizeof text, "%llu%s", static_cast<unsigned long long>(odd), i % 2 != 0 ? "" : "e-5");
+    check(text);
+  }
+  EXPECT_GT(quick, 1'000'000u);
+}
+
+TEST(numbers, times_of_thirteen_digits) {
+  std::mt19937_64 random(6);
+  for (int i = 0; i < 200'000; ++i) {
+    std::string text = std::to_string(random() % 20'000'000'000'000);
+    if (i % 7 == 0) text[random() % text.size()] = "/: -.a"[random() % 6];
+    const std::size_t size = text.size();
+    text += '\n';
+    text.resize(64, '9');
+    std::int64_t expected = 0, got = 0;
+    const bool plain = size == 13 && detail::parse_int64({text.data(), size}, false, expected) == detail::number_fault::none &&
+                       text[0] != '-';
+    const char* const end = detail::quick_time(text.data(), got);
+    ASSERT_EQ(end == text.data() + 13 && *end == '\n', plain) << text.substr(0, size);
+    ASSERT_TRUE(!plain || got == expected) << text.substr(0, size);
+  }
+}
+
+TEST(words, name_bytes_are_those_of_the_table) {
+  for (int byte = 0; byte < 256; ++byte)
+    for (std::size_t at = 0; at < 8; ++at) {
+      char text[8];
+      std::memset(text, 'a', sizeof text);
+      text[at] = static_cast<char>(byte);
+      const std::uint64_t word = detail::load_word(text);
+      const std::uint64_t flag = std::uint64_t{0x80} << (8 * at);
+      EXPECT_EQ(detail::not_label_name(word), detail::is(text[at], detail::label_more) ? 0 : flag) << byte;
+      EXPECT_EQ(detail::not_metric_name(word), detail::is(text[at], detail::name_more) ? 0 : flag) << byte;
+      EXPECT_EQ(detail::not_digits(word) & flag, detail::is_digit(text[at]) ? 0 : flag) << byte;
+    }
+}
+
+TEST(words, utf8_by_the_table_of_the_standard) {
+  // Table 3-7 of the Unicode standard, one code after another and cut short.
+  const auto reference = [](std::string_view s) {
+    for (std::size_t i = 0; i < s.size();) {
+      const auto byte = [&](std::size_t k) { return i + k < s.size() ? static_cast<unsigned char>(s[i + k]) : 0u; };
+      const auto in = [](unsigned c, unsigned low, unsigned high) { return c >= low && c <= high; };
+      const unsigned a = byte(0);
+      if (a < 0x80) i += 1;
+      else if (in(a, 0xC2, 0xDF) && in(byte(1), 0x80, 0xBF)) i += 2;
+      else if ((a == 0xE0 ? in(byte(1), 0xA0, 0xBF) : a == 0xED ? in(byte(1), 0x80, 0x9F) : in(a, 0xE1, 0xEF) && in(byte(1), 0x80, 0xBF)) && in(byte(2), 0x80, 0xBF)) i += 3;
+      else if ((a == 0xF0 ? in(byte(1), 0x90, 0xBF) : a == 0xF4 ? in(byte(1), 0x80, 0x8F) : in(a, 0xF1, 0xF3) && in(byte(1), 0x80, 0xBF)) && in(byte(2), 0x80, 0xBF) && in(byte(3), 0x80, 0xBF)) i += 4;
+      else return false;
+    }
+    return true;
+  };
+  std::mt19937 random(8);
+  for (int i = 0; i < 300'000; ++i) {
+    const std::string text = some_of("aaaa\x7F\x80\x8F\x90\x9F\xA0\xBF\xC1\xC2\xDF\xE0\xE1\xED\xEF\xF0\xF1\xF4\xF5", random() % 14, random);
+    const tests::exact_copy copy(text);
+    ASSERT_EQ(detail::is_utf8(copy.view()), reference(text));
+  }
+}
+
+}  // namespace
