@@ -19,6 +19,7 @@ struct hash128 {
 
 /// 128 bits of a product folded to 64: the mixing step of wyhash (Wang Yi, public domain idea).
 inline std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
+  __extension__ using wide = unsigned __int128;
   const wide product = static_cast<wide>(a) * b;
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
