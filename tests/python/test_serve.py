@@ -39,7 +39,7 @@ async def length(request: Request):
     return {"bytes": len(await request.body())}
 
 figures = Figures()
-limits = Limits(body_bytes=1000, head_bytes=4096, head_seconds=1.0, request_seconds=2.0, idle_seconds=2.0,
+limits = Limits(body_bytes=1000, head_bytes=4096, head_seconds=1.0, request_seconds=8.0, idle_seconds=2.0,
                 connections=20)
 guarded = Guard(app, token=token_from(sys.argv[1] or None), loopback=True, limits=limits, figures=figures)
 sys.exit(run([Site("test", guarded, ("127.0.0.1", 0), limits)], begun=lambda: None, ended=lambda: None))
@@ -316,3 +316,44 @@ def test_it_ends_cleanly_when_told_to(tmp_path):
     assert running.close() == 0
     idle.close()
     assert "Traceback" not in "".join(running.said)
+
+
+def test_tables_are_written_without_pandas():
+    """The image has none; pyarrow gives some times as pandas' own where that is there."""
+    import subprocess
+
+    script = (
+        "import sys\n"
+        "class No:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pandas': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, No())\n"
+        "import pyarrow as pa\n"
+        "from computelocator.serve._tables import as_csv, as_json, cells\n"
+        "times = {unit: pa.array([1795759830000975489 // 10**(9 - 3 * i), None], pa.timestamp(unit, 'UTC'))\n"
+        "         for i, unit in enumerate(('s', 'ms', 'us', 'ns'))}\n"
+        "table = pa.table({**times, 'd': pa.array([1, 2], pa.duration('ns')), 'l': [[1.5], []]})\n"
+        "as_csv(table); as_json(table)\n"
+        "print(cells(table.column('ns'))[0], cells(table.column('s'))[0], cells(table.column('d')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2026-11-27T06:10:30.000975489Z 2026-11-27T06:10:30Z [1e-09, 2e-09]\n"
+
+
+def test_encoded_answers_are_kept_within_a_bound():
+    from computelocator.serve._encoded import Encoded
+
+    made = []
+
+    def make(key):
+        made.append(key)
+        return bytes(100)
+
+    kept = Encoded(most_bytes=400)
+    for key in (1, 2, 3, 1, 4, 1, 5, 1, 2):
+        kept.get(key, lambda key=key: make(key))
+    assert made == [1, 2, 3, 4, 5, 2]
+    for _ in range(2):
+        kept.get("large", lambda: make("large") * 2)
+    assert made[-2:] == ["large", "large"] and kept._held <= 400

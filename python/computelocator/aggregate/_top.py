@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from computelocator.aggregate._collectors import Collectors, Joined
-from computelocator.serve._tables import arrow, cells
+from computelocator.serve._tables import arrow, cells, undictionaried
 
 if TYPE_CHECKING:
     import pyarrow
@@ -72,29 +72,31 @@ def top(
     set), ``cpu_bound_cores`` and ``memory_bound_bytes`` (what a node has to give, a pod requests,
     a container may use), and ``course``: the CPU rates of the last minutes.
     """
-    keys = KEYS[level]
-    now = collectors.table(f"/{level}s")
-    rate = rates(collectors, level, WINDOW)
-    cores: dict[Key, tuple[str, float]] = {}
-    for *key, moment, value in rows_of(rate.table, (*keys, "timestamp", "value")):
-        if value is not None and moment >= cores.get(tuple(key), ("", 0.0))[0]:
-            cores[tuple(key)] = (moment, value)
-    found = [
-        (row[: len(keys)], cores.get(row[: len(keys)], ("", None))[1], *row[len(keys) :])
-        for row in rows_of(now.table, (*keys, MEMORY, *LIMITS[level]))
-    ]
-    place = 1 if by == "cpu" else 2
-    found.sort(key=lambda row: (-(row[place] or 0.0), row[0]))
-    found = found[:limit]
-    lines = courses(collectors, level, [row[0] for row in found]) if course and found else {}
     pyarrow = arrow()
-    numbers = ("cpu_cores", "memory_bytes", "cpu_bound_cores", "memory_bound_bytes")
-    columns = {
-        name: pyarrow.array([row[0][i] for row in found], "string") for i, name in enumerate(keys)
-    }
-    for i, name in enumerate(numbers):
-        columns[name] = pyarrow.array([row[i + 1] for row in found], "float64")
+    keys = list(KEYS[level])
+    now = collectors.table(f"/{level}s")
+    rate = undictionaried(rates(collectors, level, WINDOW).table)
+    newest = (
+        pyarrow.TableGroupBy(rate.sort_by("timestamp"), keys, use_threads=False)
+        .aggregate([("value", "last")])
+        .rename_columns([*keys, "cpu_cores"])
+    )
+    cpu_bound, memory_bound = LIMITS[level]
+    found = (
+        undictionaried(now.table)
+        .select([*keys, MEMORY, cpu_bound, memory_bound])
+        .rename_columns([*keys, "memory_bytes", "cpu_bound_cores", "memory_bound_bytes"])
+        .join(newest, keys)
+    )
+    order = "cpu_cores" if by == "cpu" else "memory_bytes"
+    ascending = [(key, "ascending") for key in keys]
+    found = found.sort_by([(order, "descending"), *ascending]).slice(0, limit)
+    found = found.select(
+        [*keys, "cpu_cores", "memory_bytes", "cpu_bound_cores", "memory_bound_bytes"]
+    )
     if course:
-        points = [lines.get(row[0], []) for row in found]
-        columns["course"] = pyarrow.array(points, pyarrow.list_(pyarrow.float64()))
-    return pyarrow.table(columns), now
+        rows = rows_of(found, KEYS[level])
+        lines = courses(collectors, level, rows) if rows else {}
+        points = pyarrow.array([lines[row] for row in rows], pyarrow.list_(pyarrow.float64()))
+        found = found.append_column("course", points)
+    return found, now

@@ -13,7 +13,7 @@ from computelocator.observe._sweeper import Sweep, Sweeper
 from computelocator.serve._answers import Found, Names, Part, answer, part, responses, service
 from computelocator.serve._figures import TEXT, Figures
 from computelocator.serve._histories import Question, question
-from computelocator.serve._tables import MEDIA, arrow, chosen, encoded, kept
+from computelocator.serve._tables import MEDIA, arrow, chosen, encoded, kept, with_facts
 
 MOST_EVENTS = 10_000
 Asked = Annotated[Part, Depends(part)]
@@ -101,7 +101,10 @@ def make(sweeper: Sweeper, figures: Figures) -> FastAPI:
         )
         found = Found(table, f"{born}-{sweep.number}", sweep.ended)
         kind = chosen(format, None)
-        return Response(encoded(table, kind, found.about()), media_type=MEDIA[kind])
+        body = encoded(table, kind)
+        if kind == "json":
+            body = with_facts(found.about(), body)
+        return Response(body, media_type=MEDIA[kind])
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:

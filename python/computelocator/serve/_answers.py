@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse
 
 from computelocator._core import __version__
 from computelocator._errors import ComputeLocatorError, ParseError
+from computelocator.serve._encoded import Encoded
 from computelocator.serve._page import reference_page
-from computelocator.serve._tables import MEDIA, NotAcceptable, chosen, encoded
+from computelocator.serve._tables import MEDIA, NotAcceptable, chosen, encoded, with_facts
 from computelocator.serve._units import nanoseconds
 
 if TYPE_CHECKING:
@@ -119,9 +120,12 @@ def answer(found: Found, asked: Part) -> Response:
         )
         about["next"] = f"{at.path}?{at.query}"
         headers["Link"] = f'<{about["next"]}>; rel="next"'
-    return Response(
-        encoded(rows, asked.format, about), media_type=MEDIA[asked.format], headers=headers
-    )
+    of = asked.request
+    key = (found.version, of.url.path, of.url.query, asked.format, total)
+    body = of.app.state.encoded.get(key, lambda: encoded(rows, asked.format))
+    if asked.format == "json":
+        body = with_facts(about, body)
+    return Response(body, media_type=MEDIA[asked.format], headers=headers)
 
 
 def printable_header(text: str, most: int = 512) -> str:
@@ -139,6 +143,8 @@ def service(title: str, description: str) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
+
+    app.state.encoded = Encoded()
 
     def refused(status: int) -> Callable[[Request, Exception], JSONResponse]:
         return lambda _, error: JSONResponse({"detail": str(error)}, status)

@@ -98,13 +98,18 @@ def cells(column: pyarrow.ChunkedArray) -> list[Any]:
     return made
 
 
-def as_json(table: pyarrow.Table, about: Mapping[str, Any]) -> bytes:
-    """Write an object: `about`, the columns' types, and one object a row."""
+def as_json(table: pyarrow.Table) -> bytes:
+    """Write the columns' types, and one object a row."""
     columns = [cells(table.column(name)) for name in table.column_names]
     names = table.column_names
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     types = {field.name: kind_of(field.type) for field in table.schema}
-    return json.dumps({**about, "columns": types, "rows": rows}, separators=(",", ":")).encode()
+    return json.dumps({"columns": types, "rows": rows}, separators=(",", ":")).encode()
+
+
+def with_facts(facts: Mapping[str, Any], body: bytes) -> bytes:
+    """Put facts in front of the members of a JSON object."""
+    return json.dumps(facts, separators=(",", ":")).encode()[:-1] + b"," + body[1:]
 
 
 def as_csv(table: pyarrow.Table) -> bytes:
@@ -149,11 +154,10 @@ def from_arrow(body: bytes) -> pyarrow.Table:
     return table
 
 
-def encoded(table: pyarrow.Table, format: str, about: Mapping[str, Any]) -> bytes:
+def encoded(table: pyarrow.Table, format: str) -> bytes:
     """Write a table in one of the formats."""
-    if format == "json":
-        return as_json(table, about)
-    return as_csv(table) if format == "csv" else as_arrow(table)
+    writers = {"json": as_json, "csv": as_csv, "arrow": as_arrow}
+    return writers[format](table)
 
 
 def kept(table: pyarrow.Table, **wanted: Sequence[str] | None) -> pyarrow.Table:
