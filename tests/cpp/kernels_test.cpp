@@ -166,6 +166,17 @@ TEST(kernels, read_any_page_alike_and_stay_within_it) {
   }
 }
 
+TEST(kernels, lines_that_they_once_read_differently) {
+  // Each found by fuzzing; the lines behind them are so that the first ones are read quickly.
+  const std::string behind(2 * detail::line_index::margin, '#');
+  for (const std::string& line : {std::string("a {b_c 3e-2\n")})
+    for (const parse_options& way : ways)
+      each_kernel([&](const detail::named_kernel& kernel) {
+        EXPECT_EQ(tests::transcript::of(line + behind, way, kernel.run),
+                  tests::transcript::of(line + behind, way, detail::index_scalar)) << kernel.name << "\n" << line;
+      });
+}
+
 TEST(kernels, what_lies_behind_a_page_changes_nothing) {
   std::mt19937 random(12);
   for (int round = 0; round < 200; ++round) {

@@ -657,8 +657,8 @@ bool page_walker<Sink>::quick_line() {
     at = quick_labels(brace);
     if (at == nullptr) return false;
     sample_.labels_.block_ = {brace, static_cast<std::size_t>(at - brace)};
-  } else if (*at != ' ') {
-    return false;
+  } else if (*at != ' ' || at[1] == '{' || detail::is_blank(at[1])) {
+    return false;  // text 0.0.4 takes labels behind a blank
   }
   while (index_.cursor >= index_.count())
     if (!index_.extend(at_)) return false;
