@@ -140,6 +140,8 @@ def test_messages(title, about, arguments, said, status, tmp_path):
 
 
 def test_commands_of_the_deployment_name_what_there_is():
+    from computelocator.cli import parser
+
     text = (ROOT / "docs" / "cluster-deployment.md").read_text()
     commands = [line for block in blocks(text, "console") for line in block.splitlines()]
     in_readme = [line for block in blocks(README, "console") for line in block.splitlines()]
@@ -149,6 +151,8 @@ def test_commands_of_the_deployment_name_what_there_is():
             assert (ROOT / path).exists(), line
         for target in re.findall(r"\bmake ([a-z-]+)", line):
             assert f"\n{target}:" in (ROOT / "Makefile").read_text(), line
+        if line.startswith("$ computelocator") and "simulate" not in line:
+            parser().parse_args(line.split("#")[0].split()[2:])
     # The commands of the README are those of the page, in the same order.
     ours = [line.split("#")[0].strip() for line in in_readme if "kubectl" in line or "minikube" in line]
     theirs = [line.split("#")[0].strip() for line in commands]

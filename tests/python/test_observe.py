@@ -104,6 +104,17 @@ def test_self_signed_kubelets_are_pinned_and_the_pins_outlive_it(tmp_path):
             assert json.loads(pins.read_text())[changed] == "0" * 64
 
 
+def test_pins_that_cannot_be_kept_are_said_and_it_goes_on(tmp_path):
+    folder = tmp_path / "gone"
+    with cl.simulate(nodes=1, pods=1, self_signed=True) as cluster:
+        more = ("--route=direct", "--allow-range=127.0.0.0/8", "--kubelet-tls=pin", f"--pins={folder}/pins")
+        with observe(cluster, *more) as observer:
+            wait_for(lambda: any("pins cannot be kept" in line for line in observer.said))
+            assert ask_json(f"{observer.url}/nodes")["total"] == 1
+            folder.mkdir()
+            wait_for((folder / "pins").exists)
+
+
 def test_a_kubelet_that_shows_another_key_is_refused_while_it_runs():
     with cl.simulate(nodes=2, pods=3, self_signed=True) as cluster:
         options = ("--route=direct", "--allow-range=127.0.0.0/8", "--kubelet-tls=pin")

@@ -134,7 +134,10 @@ class Sweeper:
             self.latest = Sweep(snapshot, number, time.time())
             self._tell("" if not snapshot.failed else self._failures(snapshot))
             self._count(snapshot)
-            self._after()
+            try:
+                self._after()
+            except OSError as error:
+                self._tell(f"pins cannot be kept: {error}")
         except ComputeLocatorError as error:
             self._figures.add("computelocator_sweeps_total", result="failed")
             self._tell(str(error))
