@@ -95,3 +95,25 @@ def test_it_ends_cleanly_when_told_to():
     assert json.loads(ask(f"{running.url}/health")[2])
     assert running.close() == 0
     assert "Traceback" not in "".join(running.said)
+
+
+def test_it_does_not_wait_for_executions_when_told_to_end():
+    import threading
+
+    running = workload()
+
+    def execute():
+        try:
+            ask(f"{running.url}/ml", body={"input": 1000})
+        except OSError:
+            pass
+
+    asking = [threading.Thread(target=execute) for _ in range(4)]
+    for each in asking:
+        each.start()
+    metrics = running.urls["test API metrics"] + "/metrics"
+    while b"executions_waiting 4" not in ask(metrics)[2]:
+        pass
+    assert running.close() == 0
+    for each in asking:
+        each.join()
