@@ -48,6 +48,7 @@ policy policy_named(const std::string& name) {
 
 py_snapshot parse_one(const py::buffer& source, const std::string& name, const std::string& syntax,
                       const std::string& rules, const std::vector<std::string>& metrics,
+                      const std::vector<std::pair<std::string, std::vector<std::string>>>& labels,
                       const std::vector<std::string>& namespaces) {
   const py::buffer_info bytes = source.request();
   if (bytes.ndim != 1 || (bytes.size > 0 && bytes.strides[0] != bytes.itemsize))
@@ -58,6 +59,7 @@ py_snapshot parse_one(const py::buffer& source, const std::string& name, const s
   options.syntax = syntax == "openmetrics" ? dialect::openmetrics : dialect::prometheus;
   options.rules = policy_named(rules);
   options.metrics = metrics;
+  for (const auto& [label, values] : labels) options.labels.push_back({label, values});
   options.namespaces = namespaces;
   const std::string_view page(static_cast<const char*>(bytes.ptr), static_cast<std::size_t>(bytes.size * bytes.itemsize));
   auto parsed = [&] {
@@ -225,7 +227,7 @@ void register_snapshot(py::module_& module) {
       .def("pins", [](const py_collector& of) { return of.held->pins(); });
 
   module.def("parse", &parse_one, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("dialect"),
-             py::arg("policy"), py::arg("metrics"), py::arg("namespaces"));
+             py::arg("policy"), py::arg("metrics"), py::arg("labels"), py::arg("namespaces"));
   module.def("read_prometheus_json", &read_json, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("metric"),
              py::arg("node_label"), py::arg("max_bytes"), py::arg("max_samples"));
   module.def("container_metrics", [] {

@@ -135,6 +135,7 @@ struct parse_page_options {
   dialect syntax = dialect::prometheus;
   policy rules = policy::lenient;
   std::vector<std::string> metrics;      ///< empty: all
+  std::vector<label_choice> labels;      ///< rows with one of the values of each alone; empty: all
   std::vector<std::string> namespaces;
   std::size_t max_page_bytes = std::size_t{1} << 30;
 };

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <computelocator/selection.hpp>
 #include <computelocator/table.hpp>
 #include <computelocator/text.hpp>
 
@@ -126,21 +127,10 @@ struct batch {
   std::size_t rows() const noexcept { return value.size(); }
 };
 
-/// The names that are wanted, or all of them. Cheap to copy.
-class metric_selection {
- public:
-  metric_selection() = default;                               ///< all
-  explicit metric_selection(std::vector<std::string> names);  ///< these alone
-  bool all() const noexcept { return names_ == nullptr; }
-  bool contains(std::string_view name) const noexcept;
-
- private:
-  std::shared_ptr<const std::vector<std::string>> names_;  // sorted
-};
-
 struct column_options {
   parse_options grammar;
   metric_selection metrics;
+  label_selection labels;    ///< of the rows; label sets that are not wanted are not remembered either
   std::size_t max_samples = std::numeric_limits<std::size_t>::max();  ///< of one page
   std::size_t max_labels = std::numeric_limits<std::size_t>::max();   ///< of one sample
 };

@@ -139,6 +139,7 @@ class validating {
   bool on_error(const parse_error& fault) requires requires(Sink& s) { s.on_error(fault); } { return sink_.on_error(fault); }
   void on_eof() requires requires(Sink& s) { s.on_eof(); } { sink_.on_eof(); }
   bool wants(std::string_view name) requires requires(Sink& s) { s.wants(name); } { return sink_.wants(name); }
+  bool wants(const sample_view& sample) requires requires(Sink& s) { s.wants(sample); } { return sink_.wants(sample); }
   std::size_t known_block(std::string_view rest) requires requires(Sink& s) { s.known_block(rest); } { return sink_.known_block(rest); }
 
   const openmetrics_rules& rules() const noexcept { return rules_; }

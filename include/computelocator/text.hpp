@@ -234,6 +234,7 @@ struct parse_result {
 ///   void on_eof();
 ///   bool wants(std::string_view name);     false: the line is skipped before its labels are read;
 ///                                          asked once for lines of one name that stand together
+///   bool wants(const sample_view&);        false: it is not handed over
 ///   std::optional<line_fault> check(const sample_view&);     before on_sample: a fault is one of
 ///   std::optional<line_fault> check(const metadata_view&);   the line, as if the grammar had found
 ///   std::optional<line_fault> check_end();                   it; with check(), every line is read

@@ -91,6 +91,7 @@ def parse(
     dialect: str,
     policy: str,
     metrics: Sequence[str],
+    labels: Sequence[tuple[str, Sequence[str]]],
     namespaces: Sequence[str],
 ) -> Snapshot: ...
 def read_prometheus_json(

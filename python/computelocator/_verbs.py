@@ -66,6 +66,7 @@ def parse(
     dialect: str = "auto",
     policy: str = "lenient",
     metrics: str | Sequence[str] | None = None,
+    labels: Mapping[str, str | Sequence[str]] | None = None,
     namespaces: str | Sequence[str] | None = None,
 ) -> Snapshot:
     r"""Parse one page of the Prometheus text format or of OpenMetrics.
@@ -78,9 +79,13 @@ def parse(
         "auto": OpenMetrics where the last line is ``# EOF``.
     policy : {"lenient", "prometheus", "strict"}
         "lenient" keeps the good lines and gives the bad ones as ``rejects()``; the others raise
-        at the first bad line.
+        at the first bad line, and "strict" holds OpenMetrics to all of its rules.
     metrics : str or sequence of str, optional
         Keep these alone. The lines of others are skipped unread.
+    labels : mapping of str to str or sequence of str, optional
+        Keep samples alone that have one of the values of each label; "" is the value of a label
+        that is not there. Others leave nothing behind, also not in ``containers()`` and the like,
+        which `namespaces` only filters.
     namespaces : str or sequence of str, optional
         Keep rows of these namespaces alone.
 
@@ -101,6 +106,8 @@ def parse(
     >>> snap = cl.parse(b'requests_total{code="200"} 7 1700000000000\n')
     >>> snap.to_pandas()[["metric", "code", "value"]].values.tolist()
     [['requests_total', '200', 7.0]]
+    >>> len(cl.parse(b'a{b="c"} 1\na{b="d"} 2\na 3\n', labels={"b": ["c", ""]}))
+    2
     """
     choose("dialect", dialect, ("auto", "prometheus", "openmetrics"))
     choose("policy", policy, ("lenient", "prometheus", "strict"))
@@ -111,6 +118,7 @@ def parse(
         dialect=dialect,
         policy=policy,
         metrics=names(metrics),
+        labels=[(str(label), names(values)) for label, values in (labels or {}).items()],
         namespaces=names(namespaces),
     )
     return Snapshot(core)

@@ -117,6 +117,22 @@ def say_failures(snapshot: Snapshot) -> int:
     return snapshot.failed
 
 
+def name_and_value(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def labels_of(given: Sequence[tuple[str, str]] | None) -> dict[str, list[str]]:
+    """Gather the values of each label."""
+    gathered: dict[str, list[str]] = {}
+    for name, value in given or ():
+        gathered.setdefault(name, []).append(value)
+    return gathered
+
+
 def run_parse(options: argparse.Namespace) -> int:
     """``computelocator parse``."""
     try:
@@ -130,6 +146,7 @@ def run_parse(options: argparse.Namespace) -> int:
             dialect=options.dialect,
             policy=options.policy,
             metrics=options.metric,
+            labels=labels_of(options.label),
             namespaces=options.namespace,
         )
     except ComputeLocatorError as error:
@@ -341,6 +358,13 @@ def parser() -> argparse.ArgumentParser:
         choices=("auto", "prometheus", "openmetrics"),
         default="auto",
         help="auto: openmetrics where the last line is # EOF",
+    )
+    one.add_argument(
+        "--label",
+        action="append",
+        type=name_and_value,
+        metavar="NAME=VALUE",
+        help="rows with it alone; repeated: with one of the values of each name",
     )
     add_reading(one)
     add_output(one)

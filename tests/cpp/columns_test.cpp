@@ -287,4 +287,22 @@ TEST(columns, a_name_of_its_own_on_every_line_is_no_burden) {
   EXPECT_EQ(got.sets->value_of(got.label_set_id[199'999], "l199999"), "v");
 }
 
+TEST(columns, rows_are_chosen_by_label_on_cold_and_warm_pages) {
+  const std::string chosen_page = "a{ns=\"x\",p=\"1\"} 1\na{ns=\"y\",p=\"1\"} 2\nb{ns=\"x\",p=\"1\"} 3\na 4\n{\"c.d\",ns=\"x\"} 5\n";
+  column_options some;
+  some.labels.keep("ns", {"x"});
+  label_cache cold;
+  for (int round = 0; round < 2; ++round) {
+    const batch rows = read_columns(chosen_page, cold, some).columns;
+    EXPECT_EQ(rows.value, (std::vector<double>{1, 3, 5}));
+    EXPECT_EQ(rows.sets->size(), 2u);  // what is not wanted is not remembered
+    EXPECT_EQ(rows.metrics.size(), 3u);
+  }
+  label_cache warm;  // knows all of them, and answers for those alone that are wanted
+  EXPECT_EQ(read_columns(chosen_page, warm).columns.rows(), 5u);
+  const column_result read = read_columns(chosen_page, warm, some);
+  EXPECT_EQ(read.columns.value, (std::vector<double>{1, 3, 5}));
+  EXPECT_EQ(read.read.skipped, 2u);
+}
+
 }  // namespace

@@ -74,6 +74,12 @@ def test_a_bad_line_is_named_and_the_rest_is_kept(tmp_path):
         assert strict.stderr.decode().startswith(f"{path}:2:")
 
 
+def test_rows_by_label(page):
+    rows = run("parse", page, "--format", "jsonl", "--label", "code=200", "--label", "code=404").stdout
+    assert [json.loads(line)["labels"]["code"] for line in rows.splitlines()] == ["200"]
+    assert run("parse", page, "--label", "code").returncode == 2
+
+
 def test_dialects(tmp_path):
     path = tmp_path / "page.om"
     path.write_text("# TYPE a counter\na_total 1 1.5\n# EOF\n")

@@ -18,8 +18,9 @@ MAY_USE = {
     "openmetrics": {"text"},
     "families": {"text"},
     "push": {"text"},
+    "selection": {"text"},
     "table": set(),
-    "columns": {"openmetrics", "text", "table"},
+    "columns": {"openmetrics", "selection", "table", "text"},
     "arrow": {"columns", "table"},
     "inventory": set(),
     "cadvisor": {"columns", "inventory", "table"},
@@ -34,7 +35,7 @@ MAY_USE = {
 }  # fmt: skip
 
 # Header-only, and with nothing but the standard library.
-TEXT_ROOMS = {"text", "families", "openmetrics", "push"}
+TEXT_ROOMS = {"text", "families", "openmetrics", "push", "selection"}
 
 # Libraries that only one room knows, and only inside.
 INSIDE = {

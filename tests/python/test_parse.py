@@ -123,6 +123,29 @@ def test_damaged_gzip_is_refused_whole():
         cl.parse(bytes(flipped))
 
 
+def test_samples_are_chosen_by_label():
+    page = (
+        b'# TYPE a gauge\na{ns="x",pod="1"} 1\na{ns="y",pod="1"} 2\na{ns="x\\n",pod="1"} 3\na 4\n'
+        b'{"b.c",ns="x"} 5\nb{pod="2",ns="x"} 6\nb{ns="x" 7\n'
+    )
+
+    def chosen(**labels):
+        return cl.parse(page, labels=labels).to_pandas()["value"].tolist()
+
+    assert chosen(ns="x") == [1, 5, 6]
+    assert chosen(ns=["x", "y"]) == [1, 2, 5, 6]
+    assert chosen(ns="x\n") == [3]
+    assert chosen(ns="x\\n") == []
+    assert chosen(ns="") == [4]
+    assert chosen(ns="x", pod=["1", ""]) == [1, 5]
+    assert chosen(ns=[]) == []
+    assert chosen() == [1, 2, 3, 4, 5, 6]
+    both = cl.parse(page, metrics="b", labels={"ns": "x"})
+    assert both.to_pandas()["value"].tolist() == [6]
+    assert len(both.rejects()) == 1  # what is wrong is told, whatever its labels are
+    assert "pod" not in cl.parse(b'a{ns="x"} 1\na{pod="p"} 2\n', labels={"ns": "x"}).to_pandas()
+
+
 def test_options_that_cannot_be():
     with pytest.raises(ValueError, match="one of lenient, prometheus, strict"):
         cl.parse(PAGE, policy="relaxed")

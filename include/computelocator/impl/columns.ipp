@@ -47,15 +47,6 @@ std::size_t label_sets::bytes() const noexcept {
          4 * (value_ends_.capacity() + value_names_.capacity() + entries_.capacity() + begins_.capacity());
 }
 
-metric_selection::metric_selection(std::vector<std::string> names) {
-  std::sort(names.begin(), names.end());
-  names_ = std::make_shared<const std::vector<std::string>>(std::move(names));
-}
-
-bool metric_selection::contains(std::string_view name) const noexcept {
-  return names_ == nullptr || std::binary_search(names_->begin(), names_->end(), name, std::less<>());
-}
-
 label_cache::label_cache(std::size_t max_bytes)
     : max_bytes_(max_bytes),
       hash_(detail::columns_::choose_block_hash()),
@@ -280,6 +271,10 @@ class column_builder {
       if (!block.empty() && sample.name().data() > block.data()) hash.high = ~hash.high;
       set = cache_.find(hash, block.size());
       if (set == label_cache::none) {
+        if (!options_.labels.contains(sample.labels())) {
+          ++unwanted_;
+          return;  // and is not remembered
+        }
         if (options_.max_labels != std::numeric_limits<std::size_t>::max()) {
           std::size_t count = 0;
           for (const label_view& label : sample.labels()) (void)label, ++count;
@@ -287,6 +282,10 @@ class column_builder {
         }
         set = cache_.add(hash, block, sample.labels());
       }
+    }
+    if (!options_.labels.all() && !wants_set(set, sample)) {
+      ++unwanted_;
+      return;
     }
     cache_.follow(set);
     if (!order_.empty() && order_.back().first + order_.back().length == set) ++order_.back().length;
@@ -314,6 +313,8 @@ class column_builder {
   }
 
   column_result finish(parse_result read) {
+    read.samples -= unwanted_;
+    read.skipped += unwanted_;
     for (metric& each : made_.metrics) describe(each);
     cache_.end_page(std::move(order_), made_.rows());
     made_.sets = cache_.sets_;
@@ -325,6 +326,13 @@ class column_builder {
   const std::optional<parse_error>& stopped() const noexcept { return stopped_; }
 
  private:
+  /// Decided once for each label set of the page.
+  bool wants_set(std::uint32_t set, const sample_view& sample) {
+    if (set >= wanted_sets_.size()) wanted_sets_.resize(set + 1, undecided);
+    if (wanted_sets_[set] == undecided) wanted_sets_[set] = options_.labels.contains(sample.labels());
+    return wanted_sets_[set] != 0;
+  }
+
   struct family {
     metric_type type = metric_type::unknown;
     std::string unit, help;
@@ -373,6 +381,9 @@ class column_builder {
     return {line_, offset - line_begin_ + 1};
   }
 
+  static constexpr std::uint8_t undecided = 2;
+  std::vector<std::uint8_t> wanted_sets_;  // by the id of a label set: 0, 1 or undecided
+  std::size_t unwanted_ = 0;
   std::string_view page_;
   label_cache& cache_;
   const column_options& options_;

@@ -613,6 +613,11 @@ void page_walker<Sink>::hand_over() {
       return;
     }
   }
+  if constexpr (requires { { sink_.wants(std::as_const(sample_)) } -> std::convertible_to<bool>; })
+    if (!sink_.wants(std::as_const(sample_))) {
+      ++result_.skipped;
+      return;
+    }
   ++result_.samples;
   if constexpr (requires { sink_.on_sample(std::as_const(sample_)); }) sink_.on_sample(std::as_const(sample_));
 }
