@@ -3,6 +3,7 @@
 
 // A keyed hash of 128 bits for label blocks, with the instructions for AES where there are any.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -101,11 +102,15 @@ COMPUTELOCATOR_AES inline void hash_aes(const hash_keys& secret, const char* byt
   const auto* const own = reinterpret_cast<const __m128i*>(secret.words);
   const __m128i* const rounds = own + hash_keys::stretch / 16;
   __m128i sum = _mm_setzero_si128();
-  for (std::size_t at = 0; size - at >= 16; at += 16) {
-    if (at != 0 && at % hash_keys::stretch == 0) sum = four_rounds(_mm_xor_si128(sum, _mm_load_si128(rounds + 6)), rounds);
-    prefetch(bytes + at);
-    const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + at));
-    sum = _mm_xor_si128(sum, four_rounds(_mm_xor_si128(some, _mm_load_si128(own + at % hash_keys::stretch / 16)), rounds));
+  const std::size_t whole = size / 16 * 16;
+  for (std::size_t from = 0; from < whole; from += hash_keys::stretch) {
+    if (from != 0) sum = four_rounds(_mm_xor_si128(sum, _mm_load_si128(rounds + 6)), rounds);
+    const std::size_t until = std::min(whole - from, hash_keys::stretch);
+    for (std::size_t at = 0; at < until; at += 16) {
+      prefetch(bytes + from + at);
+      const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + from + at));
+      sum = _mm_xor_si128(sum, four_rounds(_mm_xor_si128(some, _mm_load_si128(own + at / 16)), rounds));
+    }
   }
   finish_hash(secret, bytes, size, sum, out);
 }
@@ -121,21 +126,24 @@ COMPUTELOCATOR_VAES inline void hash_avx2_aes(const hash_keys& secret, const cha
   __m256i round[4];
   for (int i = 0; i < 4; ++i) round[i] = _mm256_broadcastsi128_si256(_mm_load_si128(rounds + i));
   __m256i sum = _mm256_setzero_si256();
-  std::size_t at = 0;
-  for (; size - at >= 32; at += 32) {
-    if (at != 0 && at % hash_keys::stretch == 0) {
+  const std::size_t whole = size / 32 * 32;
+  for (std::size_t from = 0; from < whole; from += hash_keys::stretch) {
+    if (from != 0) {
       sum = _mm256_xor_si256(sum, _mm256_broadcastsi128_si256(_mm_load_si128(rounds + 6)));
       for (int i = 0; i < 4; ++i) sum = _mm256_aesenc_epi128(sum, round[i]);
     }
-    prefetch(bytes + at);
-    __m256i some = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + at)),
-                                    _mm256_load_si256(own + at % hash_keys::stretch / 32));
-    for (int i = 0; i < 4; ++i) some = _mm256_aesenc_epi128(some, round[i]);
-    sum = _mm256_xor_si256(sum, some);
+    const std::size_t until = std::min(whole - from, hash_keys::stretch);
+    for (std::size_t at = 0; at < until; at += 32) {
+      prefetch(bytes + from + at);
+      __m256i some = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + from + at)),
+                                      _mm256_load_si256(own + at / 32));
+      for (int i = 0; i < 4; ++i) some = _mm256_aesenc_epi128(some, round[i]);
+      sum = _mm256_xor_si256(sum, some);
+    }
   }
   __m128i both = _mm_xor_si128(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-  if (size - at >= 16) {
-    __m128i some = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + at)),
+  if (size - whole >= 16) {
+    __m128i some = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + whole)),
                                  _mm_load_si128(rounds + 7));
     for (int i = 0; i < 4; ++i) some = _mm_aesenc_si128(some, _mm256_castsi256_si128(round[i]));
     both = _mm_xor_si128(both, some);

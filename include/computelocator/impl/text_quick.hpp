@@ -1,0 +1,236 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The quick half of the walk: it accepts lines that look as nearly all do, and leaves all others, with
+// whatever is wrong in them, to the careful half.
+
+#include <cstring>
+
+#include <computelocator/impl/text_walk.hpp>
+
+namespace computelocator {
+
+/// Reads a line that looks as nearly all do: name{label="value",...} number time. False, with nothing
+/// done, where it does not: it is then read with care, and so is whatever is wrong.
+template <class Sink>
+bool page_walker<Sink>::quick_line() {
+  const char* const line = page_.data() + at_;
+  if (*line == '#') return quick_metadata(line);
+  if (!quick_name(line)) return false;
+  if (!asked_) wanted_ = wants({line, name_before_.size()});
+  asked_ = true;
+  if (!checks && !wanted_) return skip_lines();
+
+  const char* at = line + name_before_.size();
+  sample_.labels_.marked_ = 0;
+  sample_.timestamp_text_ = {};
+  sample_.timestamp_ms_.reset();
+  sample_.exemplar_.reset();
+  if constexpr (requires { { sink_.known_block(page_) } -> std::convertible_to<std::size_t>; }) {
+    if (*at == '{') {
+      const std::size_t size = sink_.known_block({at, static_cast<std::size_t>(page_.data() + page_.size() - at)});
+      if (size != 0 && at + size < page_.data() + quick_until_) {
+        if (const char* const end = quick_numbers(at + size); end != nullptr) {
+          sample_.labels_.block_ = {at, size};
+          begin_ = at_;
+          end_ = static_cast<std::size_t>(end - page_.data());
+          at_ = end_ + 1;
+          sample_.name_ = {line, name_before_.size()};
+          hand_over();
+          return true;
+        }
+      }
+    }
+  }
+
+  index_.seek(at_);
+  sample_.labels_.block_ = {};
+  if (*at == '{') {
+    const char* const brace = at;
+    at = quick_labels(brace);
+    if (at == nullptr) return false;
+    sample_.labels_.block_ = {brace, static_cast<std::size_t>(at - brace)};
+  } else if (*at != ' ' || at[1] == '{' || detail::is_blank(at[1])) {
+    return false;  // text 0.0.4 takes labels behind a blank
+  }
+  while (index_.cursor >= index_.count())
+    if (!index_.extend(at_)) return false;
+  const std::size_t newline = index_.begin() + index_.marks()[index_.cursor];
+  if (page_[newline] != '\n') return false;
+  if (index_.foreign(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
+
+  begin_ = at_;
+  end_ = newline;
+  at_ = newline + 1;
+  if (lenient() && page_[end_ - 1] == '\r') --end_;
+  sample_.name_ = {line, name_before_.size()};
+  if (quick_numbers(at) != nullptr) hand_over();
+  else read_numbers(static_cast<std::size_t>(at - page_.data()));
+  return true;
+}
+
+/// Reads "# HELP name text" and "# TYPE name word"; false, with nothing done, where a line is another.
+template <class Sink>
+bool page_walker<Sink>::quick_metadata(const char* line) {
+  constexpr std::size_t head = sizeof "# HELP " - 1;
+  metadata_view meta;
+  if (detail::same_bytes(line, "# TYPE ", head)) meta.what = metadata_view::kind::type;
+  else if (!detail::same_bytes(line, "# HELP ", head)) return false;
+  if (!quick_name(line + head)) return false;
+  const std::size_t text = at_ + head + name_before_.size() + 1;
+  if (page_[text - 1] != ' ' || detail::is_blank(page_[text])) return false;
+  const std::size_t newline = index_.end_of_line(at_);
+  if (newline >= quick_until_ || newline <= text) return false;
+  if (detail::is_blank(page_[newline - 1]) || page_[newline - 1] == '\r') return false;
+  meta.name = {line + head, name_before_.size()};
+  meta.text = cut(text, newline - text);
+  if (meta.what == metadata_view::kind::type) {
+    const auto type = detail::type_of_word(meta.text);
+    if (!type || !detail::is_classic_type(meta.text) || (openmetrics() && meta.text.front() == 'u')) return false;
+    meta.type = *type;
+  } else if (index_.foreign(at_, newline) && !detail::is_utf8(meta.text)) {
+    return false;
+  }
+  begin_ = at_;
+  end_ = newline;
+  at_ = newline + 1;
+  meta.quotes_escaped = openmetrics();
+  meta.line = this->line();
+  meta.offset = base_ + begin_;
+  if (bool going = true; !passes(std::as_const(meta), going)) return true;
+  if constexpr (requires { sink_.on_metadata(meta); }) sink_.on_metadata(meta);
+  return true;
+}
+
+/// True where the line starts with the name of the line before: the lines of a family stand together.
+template <class Sink>
+bool page_walker<Sink>::repeats_name(const char* line) const noexcept {
+  const std::size_t size = name_before_.size();
+  if (size == 0 || size >= static_cast<std::size_t>(page_.data() + page_.size() - line)) return false;
+  return detail::same_bytes(line, name_before_.data(), size) && !detail::is(line[size], detail::name_more);
+}
+
+/// Makes the metric's name at `line` name_before_; false where there is none.
+template <class Sink>
+bool page_walker<Sink>::quick_name(const char* line) noexcept {
+  if (repeats_name(line)) return true;
+  if (detail::is_digit(*line)) return false;
+  const char* at = line;
+  for (const char* const last = page_.data() + page_.size() - 8; at <= last; at += 8)
+    if (const std::uint64_t other = detail::not_metric_name(detail::load_word(at)); other != 0) {
+      name_before_ = {line, static_cast<std::size_t>(at - line) + detail::bytes_before(other)};
+      asked_ = false;
+      return !name_before_.empty();
+    }
+  return false;
+}
+
+/// Leaves out lines that have the name of the line before. False where that is none, as the line
+/// is too long or too near to the end of the page.
+template <class Sink>
+bool page_walker<Sink>::skip_lines() noexcept {
+  const std::size_t first = at_;
+  for (bool same = true; same;) {
+    index_.fill(at_, true);
+    std::size_t i = 0;
+    for (; i < index_.count() && same; ++i) {
+      ++result_.skipped;
+      at_ = index_.begin() + index_.marks()[i] + 1;
+      same = repeats_name(page_.data() + at_);
+    }
+    if (i == 0) break;
+  }
+  index_.forget(at_);
+  return at_ != first;
+}
+
+/// Reads the labels behind `brace` by the marks of their quotes and gives the byte behind them; the
+/// cursor is then at the end of the line. nullptr where they are to be read with care.
+template <class Sink>
+const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
+  const char* window = page_.data() + index_.begin();
+  const detail::mark* first = index_.marks() + index_.cursor;
+  const detail::mark* at = first;
+  const char* before = brace;  // then the quote that ended the last value
+  separator* like = separators_.data();
+  for (;;) {
+    const detail::mark* const last = index_.marks() + index_.count();
+    if (at >= last) {  // the line goes on behind the window
+      if (!index_.extend(at_)) return nullptr;
+      window = page_.data() + index_.begin();
+      at = first = index_.marks();
+      before = brace;
+      like = separators_.data();
+      continue;
+    }
+    const char* const open = window + *at;
+    const auto size = static_cast<std::size_t>(open - before) + 1;
+    if (!like->is(before, size)) {
+      if (*open == '\n') break;
+      if (like == separators_.data() + most_separators - 1 || !is_separator(before, open)) return nullptr;
+      like->set(before, size);
+      distinct_ = 0;
+    }
+    before = window + at[1];
+    at += 2;
+    ++like;
+  }
+  const auto label = static_cast<std::size_t>(like - separators_.data());
+  if (before[1] != '}' || (label != 0 && *before != '"')) return nullptr;
+  if (label > distinct_ && options_.rules != policy::prometheus) {
+    if (!labels_differ(label)) return nullptr;
+    distinct_ = label;
+  }
+  if (label <= labels_view::most_marked) {
+    sample_.labels_.base_ = window;
+    sample_.labels_.marked_ = static_cast<std::uint32_t>(label);
+    std::memcpy(sample_.labels_.marks_, first, sizeof sample_.labels_.marks_);
+  }
+  index_.cursor = static_cast<std::size_t>(at - index_.marks());
+  return before + 2;
+}
+
+/// True for {name=" and ",name=" with a good name.
+template <class Sink>
+bool page_walker<Sink>::is_separator(const char* before, const char* open) const noexcept {
+  const char* name = before + 1;
+  if (*before != '{' && (*before != '"' || *name++ != ',')) return false;
+  const char* const equals = open - 1;
+  if (*open != '"' || *equals != '=' || name >= equals || detail::is_digit(*name)) return false;
+  const std::string_view whole(name, static_cast<std::size_t>(equals - name));
+  if (whole == "__name__" && options_.rules != policy::prometheus) return false;
+  for (; name + 8 <= equals; name += 8)
+    if (detail::not_label_name(detail::load_word(name)) != 0) return false;
+  return detail::bytes_before(detail::not_label_name(detail::load_word(name))) == static_cast<std::size_t>(equals - name);
+}
+
+template <class Sink>
+bool page_walker<Sink>::labels_differ(std::size_t count) const noexcept {
+  for (std::size_t i = 1; i < count; ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (separators_[i].name().size() == separators_[j].name().size() && separators_[i].name() == separators_[j].name())
+        return false;
+  return true;
+}
+
+/// Reads " number" or " number time" up to the end of the line, which it gives; nullptr where these
+/// are to be read with care.
+template <class Sink>
+const char* page_walker<Sink>::quick_numbers(const char* at) noexcept {
+  if (*at != ' ') return nullptr;
+  const char* const first = at + 1;
+  const char* end = detail::quick_value(first, sample_.value_);
+  if (end == nullptr) return nullptr;
+  sample_.value_text_ = {first, static_cast<std::size_t>(end - first)};
+  if (*end == '\n') return end;
+  if (*end != ' ' || openmetrics()) return nullptr;
+  const char* const second = end + 1;
+  std::int64_t time = 0;
+  end = detail::quick_time(second, time);
+  if (end == nullptr || *end != '\n') return nullptr;
+  sample_.timestamp_text_ = {second, static_cast<std::size_t>(end - second)};
+  sample_.timestamp_ms_ = time;
+  return end;
+}
+
+}  // namespace computelocator
