@@ -1,6 +1,7 @@
 # Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 """What stands before every request: a server that is attacked, and whose token is guessed at."""
 
+import json
 import socket
 import sys
 import textwrap
@@ -357,3 +358,23 @@ def test_encoded_answers_are_kept_within_a_bound():
     for _ in range(2):
         kept.get("large", lambda: make("large") * 2)
     assert made[-2:] == ["large", "large"] and kept._held <= 400
+
+
+def test_what_was_written_is_not_given_for_other_values_of_the_same_version():
+    from computelocator.serve import _answers
+    from fastapi import Request
+
+    app = _answers.service("test", "test")
+    scope = {
+        "type": "http", "method": "GET", "path": "/executions", "query_string": b"", "headers": [],
+        "server": ("localhost", 80), "scheme": "http", "app": app,
+    }  # fmt: skip
+    asked = _answers.Part("json", 10, 0, None, Request(scope))
+
+    def said(coverage):
+        made = pa.table({"coverage": [coverage]})
+        found = _answers.Found(made, "1", 0.0, content=_tables.digest(made))
+        return json.loads(_answers.answer(found, asked).body)["rows"]
+
+    assert said(0.5) == [{"coverage": 0.5}]
+    assert said(1.0) == [{"coverage": 1.0}]

@@ -29,7 +29,7 @@ from computelocator.serve._answers import (
 from computelocator.serve._figures import TEXT, Figures
 from computelocator.serve._histories import Level, Question, question
 from computelocator.serve._page import self_contained
-from computelocator.serve._tables import cells, kept
+from computelocator.serve._tables import cells, digest, kept
 
 Asked = Annotated[Part, Depends(part)]
 Source = Literal["collector", "prometheus"]
@@ -143,7 +143,7 @@ def make(
         key = ("history", repr(wanted), since, until, step)
         table, truncated = remembered.get(key, read)
         version = hashlib.sha256(f"{key} {table.num_rows}".encode()).hexdigest()[:16]
-        return answer(Found(table, version, until / 1e9, (), truncated), asked)
+        return answer(Found(table, version, until / 1e9, (), truncated, digest(table)), asked)
 
     @app.get("/executions", responses=dict(responses("One row an executed request.")))
     def executed(
@@ -179,7 +179,9 @@ def make(
         newest_one = cells(table.column("end").slice(max(0, table.num_rows - 1)))
         told = f"{key} {table.num_rows} {newest_one}"
         version = hashlib.sha256(told.encode()).hexdigest()[:16]
-        return answer(Found(table, version, time.time(), missing, truncated), asked)
+        return answer(
+            Found(table, version, time.time(), missing, truncated, digest(table)), asked
+        )
 
     @app.get("/top", responses=dict(responses("The busiest first.")))
     def busiest(

@@ -37,6 +37,9 @@ class Found:
         When it was true, in seconds since 1970.
     missing : tuple of str
         What it should hold and does not, in words.
+    content : str
+        Tells tables of one version apart where values still change, as those of executions do
+        until samples cover them.
     """
 
     table: pyarrow.Table
@@ -44,6 +47,7 @@ class Found:
     as_of: float
     missing: tuple[str, ...] = ()
     truncated: bool = False
+    content: str = ""
 
     def about(self) -> dict[str, Any]:
         """Say it to a reader."""
@@ -121,7 +125,7 @@ def answer(found: Found, asked: Part) -> Response:
         about["next"] = f"{at.path}?{at.query}"
         headers["Link"] = f'<{about["next"]}>; rel="next"'
     of = asked.request
-    key = (found.version, of.url.path, of.url.query, asked.format, total)
+    key = (found.version, found.content, of.url.path, of.url.query, asked.format, total)
     body = of.app.state.encoded.get(key, lambda: encoded(rows, asked.format))
     if asked.format == "json":
         body = with_facts(about, body)
