@@ -108,11 +108,15 @@ fuzz: setup
 	done
 
 peers: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
 	@tools/peers
 	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page'
 	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py tests/python/test_system.py
 
 page: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
 	@tools/setup page
 	@echo '== Python: the page of the cluster in Chromium, light and dark'
 	@$(PYTHON) -m pytest tests/python/test_page.py
