@@ -152,9 +152,7 @@ def write_table(
     while rest or first:
         chosen = list(always)
         used = sum(widths[i] + 2 for i in always)
-        while rest and (
-            width is None or used + widths[rest[0]] <= width or len(chosen) == fixed
-        ):
+        while rest and (width is None or used + widths[rest[0]] <= width or len(chosen) == fixed):
             used += widths[rest[0]] + 2
             chosen.append(rest.pop(0))
         if not chosen:

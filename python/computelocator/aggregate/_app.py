@@ -179,9 +179,7 @@ def make(
         newest_one = cells(table.column("end").slice(max(0, table.num_rows - 1)))
         told = f"{key} {table.num_rows} {newest_one}"
         version = hashlib.sha256(told.encode()).hexdigest()[:16]
-        return answer(
-            Found(table, version, time.time(), missing, truncated, digest(table)), asked
-        )
+        return answer(Found(table, version, time.time(), missing, truncated, digest(table)), asked)
 
     @app.get("/top", responses=dict(responses("The busiest first.")))
     def busiest(
