@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <computelocator/columns.hpp>
+#include <computelocator/openmetrics.hpp>
 
 namespace {
 
@@ -40,7 +41,9 @@ struct watcher {
 
 void read(std::string_view page, cl::parse_options options) {
   watcher sink{page};
-  const cl::parse_result read = cl::parse(page, sink, options);
+  cl::validating checked(sink);  // as read_columns does where the page is held to the rules
+  const bool rules = options.syntax == cl::dialect::openmetrics && options.rules == cl::policy::strict;
+  const cl::parse_result read = rules ? cl::parse(page, checked, options) : cl::parse(page, sink, options);
   must(read.samples == sink.samples);
   if (read.error) {
     must(read.error->offset <= page.size());
