@@ -276,6 +276,21 @@ TEST(columns, a_block_with_its_name_inside_vouches_for_no_other_line) {
   }
 }
 
+TEST(columns, samples_without_labels_vouch_for_no_block) {
+  std::string bare, labelled;
+  for (int i = 0; i < 50; ++i) {
+    bare += "a 1\n";
+    labelled += "a{b=\"c\"} 2\n";
+  }
+  // The block stands at the start of what is looked at: nothing before it is read.
+  label_cache cache;
+  ASSERT_EQ(read_columns(bare, cache).columns.rows(), 50u);
+  const batch columns = read_columns("{\"a\"} 1\n" + labelled, cache).columns;
+  ASSERT_EQ(columns.rows(), 51u);
+  EXPECT_TRUE((*columns.sets)[columns.label_set_id[0]].empty());
+  for (std::size_t row = 1; row < 51; ++row) EXPECT_EQ(columns.sets->value_of(columns.label_set_id[row], "b"), "c");
+}
+
 TEST(columns, a_name_of_its_own_on_every_line_is_no_burden) {
   // With a search through all names this would take minutes.
   std::string text;

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 CONFIG = """
-global: {{scrape_interval: 2s, scrape_timeout: 2s}}
+global: {{scrape_interval: 5s, scrape_timeout: 5s}}
 scrape_configs:
 - job_name: cadvisor
   scheme: https

@@ -283,10 +283,14 @@ def test_history_from_prometheus_has_the_same_columns(system, executed):
     if system.prometheus is None:
         pytest.skip("the Prometheus server is not built; `make peers` builds it")
     query = {"pods": "target-api-small-0", "metrics": CPU}
-    theirs = system.connection.history(source="prometheus", since="2m", step=1, **query)
-    ours = system.connection.history(**query)
+
+    def stored():
+        return system.connection.history(source="prometheus", since="2m", step=1, **query)
+
+    wait_for(lambda: len(stored()) > 0)
+    theirs, ours = stored(), system.connection.history(**query)
     assert theirs.columns.tolist() == ours.columns.tolist()
-    assert len(theirs) > 0 and set(theirs["container"]) == {"process"}
+    assert set(theirs["container"]) == {"process"}
     assert theirs["value"].max() <= ours["value"].max() + 1.0
     status, _, text = ask(f"{system.url}/history?source=prometheus&since=6d&step=1")
     assert status == 502 and b"points" in text

@@ -252,7 +252,7 @@ class column_builder {
     const std::uint32_t set = cache_.expected();
     if (set == label_cache::none) return 0;
     const std::size_t length = cache_.lengths_[set];
-    if (length >= rest.size() || rest[length - 1] != '}') return 0;
+    if (length == 0 || length >= rest.size() || rest[length - 1] != '}') return 0;
     const std::string_view block = rest.substr(0, length);
     if (cache_.hash(block) != cache_.hashes_[set]) return 0;
     known_ = block.data();
