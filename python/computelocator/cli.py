@@ -338,7 +338,8 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--pods", type=positive, default=110)
     demo.add_argument("--rows", type=positive, metavar="N", help="rows of the table (20)")
     add_scraping(demo)
-    demo.set_defaults(run=run_demo)
+    # Its pages are made and compressed when asked for, which takes a busy machine a while.
+    demo.set_defaults(run=run_demo, timeout=60.0)
 
     scrape = verbs.add_parser("scrape", help="get the metrics of every node of a cluster")
     scrape.add_argument("--kubeconfig", metavar="FILE", help="default: as kubectl finds it")
