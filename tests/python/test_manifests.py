@@ -184,7 +184,7 @@ def test_the_configuration_of_the_prometheus_server_is_read(tmp_path):
     made = yaml.safe_load(text)
     assert [job["job_name"] for job in made["scrape_configs"]] == ["cadvisor", "pods", "observer"]
     if not tool.exists():
-        pytest.skip("promtool is not built; `make peers` builds it")
+        pytest.skip("there is no promtool: put one at build/peers/promtool")
     path = tmp_path / "prometheus.yml"
     path.write_text(text)
     done = subprocess.run([tool, "check", "config", "--syntax-only", path], capture_output=True, text=True)
