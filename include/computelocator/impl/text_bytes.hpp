@@ -1,13 +1,18 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Eight bytes at a time, in plain integers: the first byte of the text is the lowest of the word.
+// Eight bytes at a time, in plain integers: the first byte of the text is the lowest of the word. And
+// sixteen at a time, with what every processor of the kind has.
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace computelocator::detail {
 
@@ -67,5 +72,72 @@ inline std::uint64_t not_metric_name(std::uint64_t word) noexcept {
   const std::uint64_t colon = ~(((word & each_byte(0x7F)) ^ each_byte(':')) + each_byte(0x7F)) & ~word;
   return not_label_name(word) & ~colon;
 }
+
+/// How many of the 16 bytes at `bytes` stand before the first that is not one of [A-Za-z0-9_], or, in
+/// the name of a metric, ':'.
+template <bool Metric>
+inline std::size_t name_bytes(const char* bytes) noexcept {
+#ifdef __SSE2__
+  const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  const auto among = [](__m128i of, char first, char last) {
+    const __m128i from_first = _mm_sub_epi8(of, _mm_set1_epi8(first));
+    return _mm_cmpeq_epi8(_mm_min_epu8(from_first, _mm_set1_epi8(static_cast<char>(last - first))), from_first);
+  };
+  const __m128i letter = among(_mm_or_si128(text, _mm_set1_epi8(0x20)), 'a', 'z');
+  const __m128i digit = among(text, '0', Metric ? ':' : '9');
+  const __m128i good = _mm_or_si128(_mm_or_si128(letter, digit), _mm_cmpeq_epi8(text, _mm_set1_epi8('_')));
+  return static_cast<std::size_t>(std::countr_one(static_cast<std::uint32_t>(_mm_movemask_epi8(good))));
+#else
+  const auto other = [](const char* at) { return Metric ? not_metric_name(load_word(at)) : not_label_name(load_word(at)); };
+  if (const std::uint64_t first = other(bytes); first != 0) return bytes_before(first);
+  const std::uint64_t second = other(bytes + 8);
+  return second == 0 ? 16 : 8 + bytes_before(second);
+#endif
+}
+
+inline bool same_16_bytes(const char* a, const char* b) noexcept {
+#ifdef __SSE2__
+  const __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a)),
+                                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)));
+  return _mm_movemask_epi8(equal) == 0xFFFF;
+#else
+  return load_word(a) == load_word(b) && load_word(a + 8) == load_word(b + 8);
+#endif
+}
+
+/// A text that stays where it is, and that others are mostly equal to. Its place, and theirs, have 16
+/// bytes that may be read.
+class known_text {
+ public:
+  void set(const char* bytes, std::size_t size) noexcept {
+    data_ = bytes;
+    size_ = size;
+    ignored_ = size < 16 ? 0xFFFFu << size & 0xFFFFu : 0;
+    std::memcpy(head_, bytes, 16);
+  }
+  void forget() noexcept { size_ = 0; }
+
+  /// True where `bytes` begin with it.
+  bool begins(const char* bytes) const noexcept {
+#ifdef __SSE2__
+    const __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)),
+                                         _mm_load_si128(reinterpret_cast<const __m128i*>(head_)));
+    const bool same = (static_cast<std::uint32_t>(_mm_movemask_epi8(equal)) | ignored_) == 0xFFFFu;
+#else
+    const bool same = size_ >= 16 ? same_16_bytes(bytes, head_) : same_bytes(bytes, head_, size_);
+#endif
+    return same && (size_ <= 16 || (same_16_bytes(bytes + size_ - 16, data_ + size_ - 16) &&
+                                    (size_ <= 32 || same_bytes(bytes + 16, data_ + 16, size_ - 32))));
+  }
+
+  const char* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  alignas(16) char head_[16];
+  const char* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::uint32_t ignored_ = 0;
+};
 
 }  // namespace computelocator::detail

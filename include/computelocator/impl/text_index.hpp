@@ -28,13 +28,14 @@ struct mark_window {
   static constexpr std::size_t most_bytes = 16384;
   static constexpr std::size_t slack = 64;  ///< kernels write whole vectors
 
-  std::uint64_t foreign[most_bytes / 4096];  ///< a bit for 64 bytes: one of them is not ASCII
+  std::uint64_t unproven[most_bytes / 4096];  ///< a bit for 64 bytes: they may not be UTF-8
   std::size_t count;
   mark at[most_bytes + slack];
 };
 
 /// Marks a window that starts with a line. Reads its `size` bytes and nothing else. `lines_only`
-/// leaves out quotes, for lines that nobody wants, and `foreign`.
+/// leaves out quotes, for lines that nobody wants, and `unproven`. A line of whose bytes none is
+/// unproven is UTF-8, with its newline.
 using index_kernel = void (*)(const char* bytes, std::size_t size, bool lines_only, mark_window& out);
 
 /// What a first look at 64 bytes finds: one bit a byte, lowest bit first.
@@ -72,14 +73,24 @@ class escape_state {
 #endif
 }
 
+/// The place of the lowest bit; anything where there is none, and without a branch on that.
+[[gnu::always_inline]] inline std::size_t lowest_or_any(std::uint64_t bits) noexcept {
+#ifdef COMPUTELOCATOR_X86_KERNELS
+  // Where a processor does not know TZCNT it reads the same bytes as BSF.
+  std::uint64_t at;
+  __asm__("tzcnt %1, %0" : "=r"(at) : "r"(bits) : "cc");
+  return at;
+#else
+  return static_cast<std::size_t>(std::countr_zero(bits | std::uint64_t{1} << 63));
+#endif
+}
+
 /// One mark a bit that is set. The first four come without a question, as there are rarely more.
 [[gnu::always_inline]] inline mark* append_bits(std::uint64_t bits, std::size_t from, mark* end) noexcept {
   const auto count = static_cast<std::size_t>(std::popcount(bits));
   const auto next = [&](std::size_t i) {
-    // With the highest bit set there is no zero, on which gcc would branch.
-    auto at = from + static_cast<std::size_t>(std::countr_zero(bits | std::uint64_t{1} << 63));
-    __asm__("" : "+r"(at));  // else gcc gathers four of them into a vector, which takes longer
-    end[i] = static_cast<mark>(at);
+    // Volatile, as gcc else gathers four of them into one store, which takes longer.
+    *const_cast<volatile mark*>(end + i) = static_cast<mark>(from + lowest_or_any(bits));
     bits &= bits - 1;
   };
   for (std::size_t i = 0; i < 4; ++i) next(i);
@@ -103,6 +114,7 @@ struct marker {
   mark_window& out;
   mark* end;
   escape_state escapes{};
+  bool cut = false;  // a character of several bytes goes on behind the bytes seen last
 
   [[gnu::always_inline]] void lines(const char* bytes, std::size_t from) noexcept {
     end = append_few(Isa::equal(bytes, '\n'), from, end);
@@ -110,18 +122,33 @@ struct marker {
 
   [[gnu::always_inline]] void all(const char* bytes, std::size_t from) noexcept {
     first_look found = Isa::look(bytes);
-    if (found.odd || escapes.pending()) {
-      found.marks &= ~(escapes.escaped(Isa::equal(bytes, '\\')) & Isa::equal(bytes, '"'));
-      out.foreign[from / 4096] |= std::uint64_t{Isa::foreign(bytes)} << (from / 64 % 64);
+    if (found.odd || escapes.pending() || cut) {
+      if (const std::uint64_t backslashes = Isa::equal(bytes, '\\'); backslashes != 0 || escapes.pending())
+        found.marks &= ~(escapes.escaped(backslashes) & Isa::equal(bytes, '"'));
+      if (cut || Isa::foreign(bytes)) {
+        out.unproven[from / 4096] |= std::uint64_t{!is_utf8(bytes, from)} << (from / 64 % 64);
+        const auto last = [&](int i) { return static_cast<unsigned char>(bytes[64 - i]); };
+        cut = last(1) >= 0xC0 || last(2) >= 0xE0 || last(3) >= 0xF0;
+      }
     }
     end = Isa::append(found.marks, from, end);
   }
 
+  [[gnu::always_inline]] static bool is_utf8(const char* bytes, std::size_t from) noexcept {
+    if (from != 0) return Isa::is_utf8(bytes);
+    char copy[3 + 64] = {};  // nothing before a window is read
+    std::memcpy(copy + 3, bytes, 64);
+    return Isa::is_utf8(copy + 3);
+  }
+
   [[gnu::always_inline]] static void run(const char* bytes, std::size_t size, bool lines_only, mark_window& out) noexcept {
-    std::memset(out.foreign, 0, sizeof out.foreign);
+    std::memset(out.unproven, 0, sizeof out.unproven);
     const std::size_t whole = size / 64 * 64;
-    char tail[64] = {};  // the last bytes by way of a padded copy: nothing behind them is read
-    std::memcpy(tail, bytes + whole, size - whole);
+    // The last bytes by way of a padded copy, with three before them: nothing behind them is read.
+    char copy[3 + 64] = {};
+    char* const tail = copy + 3;
+    const std::size_t before = whole == 0 ? 0 : 3;
+    std::memcpy(tail - before, bytes + whole - before, size - whole + before);
     marker writer{out, out.at};
     if (lines_only) {
       for (std::size_t from = 0; from < whole; from += 64) {
@@ -142,12 +169,12 @@ struct marker {
 
 /// The specification that every other kernel is tested against.
 inline void index_scalar(const char* bytes, std::size_t size, bool lines_only, mark_window& out) noexcept {
-  std::memset(out.foreign, 0, sizeof out.foreign);
+  std::memset(out.unproven, 0, sizeof out.unproven);
   out.count = 0;
   bool escaped = false;
   for (std::size_t i = 0; i < size; ++i) {
     if (bytes[i] == '\n' || (bytes[i] == '"' && !escaped && !lines_only)) out.at[out.count++] = static_cast<mark>(i);
-    if (static_cast<unsigned char>(bytes[i]) >= 0x80) out.foreign[i / 4096] |= std::uint64_t{1} << (i / 64 % 64);
+    if (static_cast<unsigned char>(bytes[i]) >= 0x80) out.unproven[i / 4096] |= std::uint64_t{1} << (i / 64 % 64);
     escaped = bytes[i] == '\\' && !escaped;
   }
 }
@@ -169,6 +196,7 @@ struct sse2_isa {
     return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(load(bytes, 0), load(bytes, 1)),
                                           _mm_or_si128(load(bytes, 2), load(bytes, 3)))) != 0;
   }
+  static bool is_utf8(const char*) noexcept { return false; }  // not to be told quickly
   static first_look look(const char* bytes) noexcept {
     first_look made{};
     __m128i odd = _mm_setzero_si128();  // bytes of 0x80 and above have the highest bit; equality sets it
@@ -204,6 +232,48 @@ struct avx2_isa {
   COMPUTELOCATOR_AVX2 static bool foreign(const char* bytes) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(load(bytes), load(bytes + 32))) != 0;
   }
+  /// 64 bytes, with the three before them. What is wrong with two bytes that stand together shows in
+  /// three nibbles of them, by a table each; from two and three bytes away, a lead byte tells which
+  /// must go on (Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte", 2021).
+  [[gnu::noinline]] COMPUTELOCATOR_AVX2 static bool is_utf8(const char* bytes) noexcept {
+    enum : unsigned char {
+      too_short = 1, too_long = 2, overlong_3 = 4, too_large = 8, surrogate = 16, overlong_2 = 32,
+      overlong_4 = 64,  // and above U+10FFFF by its second byte
+      two_more = 128,
+      any = too_short | too_long | two_more
+    };
+    const auto table = [](auto... of) COMPUTELOCATOR_AVX2 {
+      return _mm256_broadcastsi128_si256(_mm_setr_epi8(static_cast<char>(of)...));
+    };
+    const __m256i lead_high = table(too_long, too_long, too_long, too_long, too_long, too_long, too_long, too_long,
+                                    two_more, two_more, two_more, two_more, too_short | overlong_2, too_short,
+                                    too_short | overlong_3 | surrogate, too_short | too_large | overlong_4);
+    const __m256i lead_low = table(any | overlong_3 | overlong_2 | overlong_4, any | overlong_2, any, any,
+                                   any | too_large, any | too_large | overlong_4, any | too_large | overlong_4,
+                                   any | too_large | overlong_4, any | too_large | overlong_4, any | too_large | overlong_4,
+                                   any | too_large | overlong_4, any | too_large | overlong_4, any | too_large | overlong_4,
+                                   any | too_large | overlong_4 | surrogate, any | too_large | overlong_4,
+                                   any | too_large | overlong_4);
+    const __m256i next_high = table(
+        too_short, too_short, too_short, too_short, too_short, too_short, too_short, too_short,
+        too_long | overlong_2 | two_more | overlong_3 | overlong_4, too_long | overlong_2 | two_more | overlong_3 | too_large,
+        too_long | overlong_2 | two_more | surrogate | too_large, too_long | overlong_2 | two_more | surrogate | too_large,
+        too_short, too_short, too_short, too_short);
+    const __m256i nibble = _mm256_set1_epi8(0x0F);
+    const auto high = [&](__m256i of) COMPUTELOCATOR_AVX2 { return _mm256_and_si256(_mm256_srli_epi16(of, 4), nibble); };
+    __m256i wrong = _mm256_setzero_si256();
+    for (const char* at : {bytes, bytes + 32}) {
+      const __m256i text = load(at), lead = load(at - 1);
+      const __m256i of_two = _mm256_and_si256(_mm256_and_si256(_mm256_shuffle_epi8(lead_high, high(lead)),
+                                                               _mm256_shuffle_epi8(lead_low, _mm256_and_si256(lead, nibble))),
+                                              _mm256_shuffle_epi8(next_high, high(text)));
+      // The highest bit where three or four bytes must have begun two or three before.
+      const __m256i goes_on = _mm256_or_si256(_mm256_subs_epu8(load(at - 2), _mm256_set1_epi8(0xE0 - 0x80)),
+                                              _mm256_subs_epu8(load(at - 3), _mm256_set1_epi8(0xF0 - 0x80)));
+      wrong = _mm256_or_si256(wrong, _mm256_xor_si256(_mm256_and_si256(goes_on, _mm256_set1_epi8(static_cast<char>(0x80))), of_two));
+    }
+    return _mm256_testz_si256(wrong, wrong) != 0;
+  }
   COMPUTELOCATOR_AVX2 static first_look look(const char* bytes) noexcept {
     const __m256i low = load(bytes), high = load(bytes + 32);
     const __m256i newline = _mm256_set1_epi8('\n'), quote = _mm256_set1_epi8('"'), backslash = _mm256_set1_epi8('\\');
@@ -233,6 +303,7 @@ struct avx512_isa {
   COMPUTELOCATOR_AVX512 static bool foreign(const char* bytes) noexcept {
     return _mm512_movepi8_mask(_mm512_loadu_si512(bytes)) != 0;
   }
+  COMPUTELOCATOR_AVX512 static bool is_utf8(const char* bytes) noexcept { return avx2_isa::is_utf8(bytes); }
   COMPUTELOCATOR_AVX512 static first_look look(const char* bytes) noexcept {
     return {equal(bytes, '\n') | equal(bytes, '"'), foreign(bytes) || equal(bytes, '\\') != 0};
   }
@@ -287,6 +358,7 @@ struct neon_isa {
     const uint8x16x4_t all = load(bytes);
     return vmaxvq_u8(vorrq_u8(vorrq_u8(all.val[0], all.val[1]), vorrq_u8(all.val[2], all.val[3]))) >= 0x80;
   }
+  static bool is_utf8(const char*) noexcept { return false; }  // not to be told quickly
   static first_look look(const char* bytes) noexcept {
     uint8x16x4_t all = load(bytes);
     uint8x16_t odd = vdupq_n_u8(0);
@@ -357,7 +429,9 @@ class line_index {
   /// Places the cursor at the first mark at or behind `at`, where a line starts.
   void seek(std::size_t at) noexcept {
     if (at >= end_) return fill(at, false);
-    while (cursor < window_.count && begin_ + window_.at[cursor] < at) ++cursor;
+    std::size_t i = cursor;
+    while (i < window_.count && begin_ + window_.at[i] < at) ++i;
+    cursor = i;
   }
 
   /// Moves the window to `at`. One that goes on from the last is larger: whoever reads a line here
@@ -371,8 +445,8 @@ class line_index {
     cursor = 0;
     inner_count_ = window_.count;
     while (inner_count_ != 0 && begin_ + window_.at[inner_count_ - 1] + margin > page_.size()) --inner_count_;
-    ascii_ = true;
-    for (const std::uint64_t some : window_.foreign) ascii_ = ascii_ && some == 0;
+    proven_ = true;
+    for (const std::uint64_t some : window_.unproven) proven_ = proven_ && some == 0;
   }
 
   /// Moves the window so that more of the line at `at` is in it; false where nothing is gained.
@@ -401,12 +475,13 @@ class line_index {
     return newline ? static_cast<std::size_t>(static_cast<const char*>(newline) - page_.data()) : page_.size();
   }
 
-  /// False where [from, limit), which lies in the window, is ASCII; true where it may not be.
-  bool foreign(std::size_t from, std::size_t limit) const noexcept {
-    if (ascii_) return false;
-    for (std::size_t block = (from - begin_) / 64; block <= (limit - begin_) / 64; ++block)
-      if ((window_.foreign[block / 64] >> (block % 64) & 1) != 0) return true;
-    return false;
+  /// True where the line from `from` to its newline, which lies in the window, is UTF-8; false where
+  /// it may not be.
+  bool is_utf8(std::size_t from, std::size_t newline) const noexcept {
+    if (proven_) return true;
+    for (std::size_t block = (from - begin_) / 64; block <= (newline - begin_) / 64; ++block)
+      if ((window_.unproven[block / 64] >> (block % 64) & 1) != 0) return false;
+    return true;
   }
 
  private:
@@ -415,7 +490,7 @@ class line_index {
   std::string_view page_;
   index_kernel kernel_;
   std::size_t begin_ = 0, end_ = 0, size_ = first_bytes / 2, inner_count_ = 0;
-  bool ascii_ = true;
+  bool proven_ = true;
   mark_window window_;
 };
 

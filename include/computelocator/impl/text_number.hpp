@@ -194,13 +194,9 @@ inline bool scale_exactly(std::uint64_t, int, double&) noexcept { return false; 
 /// Digits, a point, digits, an exponent, and NaN: nearly every value that a page holds, up to 19
 /// digits of it, read without knowing where it ends. Gives the byte behind it; nullptr where it
 /// needs a closer look. At least 64 bytes may be read.
-inline const char* quick_value(const char* p, double& value) noexcept {
+[[gnu::noinline]] inline const char* quick_decimal(const char* p, double& value) noexcept {
   const bool negative = *p == '-';
   p += negative;
-  if (is_digit(p[0]) && p[1] <= ' ') {  // half of all values
-    value = negative ? -static_cast<double>(p[0] - '0') : static_cast<double>(p[0] - '0');
-    return p + 1;
-  }
   std::uint64_t mantissa = 0;
   const char* end = take_digits(p, mantissa, 3);
   std::ptrdiff_t digits = end - p;
@@ -216,7 +212,10 @@ inline const char* quick_value(const char* p, double& value) noexcept {
     digits += end - point;
     exponent = -static_cast<int>(end - point);
   }
-  if (digits > 19) return nullptr;
+  if (digits > 19) {  // but zeros in front are none of its digits
+    for (const char* zero = p; *zero == '0' || *zero == '.'; ++zero) digits -= *zero == '0';
+    if (digits > 19) return nullptr;
+  }
   if ((*end | 0x20) == 'e') {
     const char sign = *++end;
     end += sign == '+' || sign == '-';
@@ -237,6 +236,12 @@ inline const char* quick_value(const char* p, double& value) noexcept {
   }
   value = negative ? -parsed : parsed;
   return end;
+}
+
+[[gnu::always_inline]] inline const char* quick_value(const char* p, double& value) noexcept {
+  if (!is_digit(p[0]) || p[1] > ' ') return quick_decimal(p, value);
+  value = p[0] - '0';  // half of all values
+  return p + 1;
 }
 
 /// Milliseconds of 13 digits, as the times of this age are. Gives the byte behind them, or nullptr.

@@ -13,7 +13,7 @@ namespace computelocator {
 /// Reads a line that looks as nearly all do: name{label="value",...} number time. False, with nothing
 /// done, where it does not: it is then read with care, and so is whatever is wrong.
 template <class Sink>
-bool page_walker<Sink>::quick_line() {
+[[gnu::always_inline]] inline bool page_walker<Sink>::quick_line() {
   const char* const line = page_.data() + at_;
   if (*line == '#') return quick_metadata(line);
   if (!quick_name(line)) return false;
@@ -57,8 +57,9 @@ bool page_walker<Sink>::quick_line() {
     if (!index_.extend(at_)) return false;
   const std::size_t newline = index_.begin() + index_.marks()[index_.cursor];
   if (page_[newline] != '\n') return false;
-  if (index_.foreign(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
+  if (!index_.is_utf8(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
 
+  ++index_.cursor;
   begin_ = at_;
   end_ = newline;
   at_ = newline + 1;
@@ -77,20 +78,19 @@ bool page_walker<Sink>::quick_metadata(const char* line) {
   if (detail::same_bytes(line, "# TYPE ", head)) meta.what = metadata_view::kind::type;
   else if (!detail::same_bytes(line, "# HELP ", head)) return false;
   if (!quick_name(line + head)) return false;
-  const std::size_t text = at_ + head + name_before_.size() + 1;
-  if (page_[text - 1] != ' ' || detail::is_blank(page_[text])) return false;
+  const char* const text = line + head + name_before_.size() + 1;
+  if (text[-1] != ' ' || detail::is_blank(*text)) return false;
   const std::size_t newline = index_.end_of_line(at_);
-  if (newline >= quick_until_ || newline <= text) return false;
-  if (detail::is_blank(page_[newline - 1]) || page_[newline - 1] == '\r') return false;
+  const char* const end = page_.data() + newline;
+  if (newline >= quick_until_ || end <= text || detail::is_blank(end[-1]) || end[-1] == '\r') return false;
   meta.name = {line + head, name_before_.size()};
-  meta.text = cut(text, newline - text);
+  meta.text = {text, static_cast<std::size_t>(end - text)};
   if (meta.what == metadata_view::kind::type) {
-    const auto type = detail::type_of_word(meta.text);
-    if (!type || !detail::is_classic_type(meta.text) || (openmetrics() && meta.text.front() == 'u')) return false;
-    meta.type = *type;
-  } else if (index_.foreign(at_, newline) && !detail::is_utf8(meta.text)) {
+    if (!detail::quick_type(meta.text, meta.type) || (openmetrics() && *text == 'u')) return false;
+  } else if (!index_.is_utf8(at_, newline) && !detail::is_utf8(meta.text)) {
     return false;
   }
+  ++index_.cursor;
   begin_ = at_;
   end_ = newline;
   at_ = newline + 1;
@@ -104,25 +104,31 @@ bool page_walker<Sink>::quick_metadata(const char* line) {
 
 /// True where the line starts with the name of the line before: the lines of a family stand together.
 template <class Sink>
-bool page_walker<Sink>::repeats_name(const char* line) const noexcept {
+[[gnu::always_inline]] inline bool page_walker<Sink>::repeats_name(const char* line) const noexcept {
   const std::size_t size = name_before_.size();
   if (size == 0 || size >= static_cast<std::size_t>(page_.data() + page_.size() - line)) return false;
-  return detail::same_bytes(line, name_before_.data(), size) && !detail::is(line[size], detail::name_more);
+  return name_before_.begins(line) && !detail::is(line[size], detail::name_more);
 }
 
 /// Makes the metric's name at `line` name_before_; false where there is none.
 template <class Sink>
-bool page_walker<Sink>::quick_name(const char* line) noexcept {
+[[gnu::always_inline]] inline bool page_walker<Sink>::quick_name(const char* line) noexcept {
   if (repeats_name(line)) return true;
-  if (detail::is_digit(*line)) return false;
-  const char* at = line;
-  for (const char* const last = page_.data() + page_.size() - 8; at <= last; at += 8)
-    if (const std::uint64_t other = detail::not_metric_name(detail::load_word(at)); other != 0) {
-      name_before_ = {line, static_cast<std::size_t>(at - line) + detail::bytes_before(other)};
-      asked_ = false;
-      return !name_before_.empty();
-    }
-  return false;
+  std::size_t size = detail::name_bytes<true>(line);
+  if (size == 16) size = long_name(line);
+  if (size == 0 || detail::is_digit(*line)) return false;
+  name_before_.set(line, size);
+  asked_ = false;
+  return true;
+}
+
+/// The size of a name of at least 16 bytes; 0 where it is near to the end of the page.
+template <class Sink>
+[[gnu::noinline]] std::size_t page_walker<Sink>::long_name(const char* line) const noexcept {
+  const char* const last = page_.data() + page_.size() - 16;
+  for (const char* at = line + 16; at <= last; at += 16)
+    if (const std::size_t some = detail::name_bytes<true>(at); some != 16) return static_cast<std::size_t>(at - line) + some;
+  return 0;
 }
 
 /// Leaves out lines that have the name of the line before. False where that is none, as the line
@@ -165,7 +171,7 @@ const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
     }
     const char* const open = window + *at;
     const auto size = static_cast<std::size_t>(open - before) + 1;
-    if (!like->is(before, size)) {
+    if (like->size() != size || !like->begins(before)) {
       if (*open == '\n') break;
       if (like == separators_.data() + most_separators - 1 || !is_separator(before, open)) return nullptr;
       like->set(before, size);
@@ -199,9 +205,8 @@ bool page_walker<Sink>::is_separator(const char* before, const char* open) const
   if (*open != '"' || *equals != '=' || name >= equals || detail::is_digit(*name)) return false;
   const std::string_view whole(name, static_cast<std::size_t>(equals - name));
   if (whole == "__name__" && options_.rules != policy::prometheus) return false;
-  for (; name + 8 <= equals; name += 8)
-    if (detail::not_label_name(detail::load_word(name)) != 0) return false;
-  return detail::bytes_before(detail::not_label_name(detail::load_word(name))) == static_cast<std::size_t>(equals - name);
+  while (equals - name >= 16 && detail::name_bytes<false>(name) == 16) name += 16;
+  return detail::name_bytes<false>(name) == static_cast<std::size_t>(equals - name);
 }
 
 template <class Sink>
@@ -216,7 +221,7 @@ bool page_walker<Sink>::labels_differ(std::size_t count) const noexcept {
 /// Reads " number" or " number time" up to the end of the line, which it gives; nullptr where these
 /// are to be read with care.
 template <class Sink>
-const char* page_walker<Sink>::quick_numbers(const char* at) noexcept {
+[[gnu::always_inline]] inline const char* page_walker<Sink>::quick_numbers(const char* at) noexcept {
   if (*at != ' ') return nullptr;
   const char* const first = at + 1;
   const char* end = detail::quick_value(first, sample_.value_);

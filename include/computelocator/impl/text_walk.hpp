@@ -115,7 +115,7 @@ class page_walker {
       : page_(page), sink_(sink), options_(options), index_(page, kernel), base_(from.base),
         last_sample_(from.last_sample), over_(from.over), result_(from.so_far) {
     // The scalar kernel is the specification: it reads every line with care.
-    if (kernel != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof)
+    if (kernel != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof && !over_)
       quick_until_ = page.size() - detail::line_index::margin;
     if (base_ == 0 && page_.starts_with("\xEF\xBB\xBF")) {
       if (lenient()) at_ = 3;
@@ -123,14 +123,14 @@ class page_walker {
     }
   }
 
-  /// Reads one line. False where the page is at its end, or was ended by a fault.
+  /// Reads one line. False where the page is at its end, or was ended by a fault before.
   bool step() {
+    if (at_ < quick_until_ && quick_line()) return true;
     if (over_) return false;
     if (at_ >= page_.size()) {
       finish();
       return false;
     }
-    if (at_ < quick_until_ && quick_line()) return !over_;
     begin_ = at_;
     end_ = index_.end_of_line(at_);
     const bool newline = end_ < page_.size();
@@ -138,9 +138,8 @@ class page_walker {
     if (lenient() && end_ > begin_ && page_[end_ - 1] == '\r') --end_;
     if (!newline && strict() && !openmetrics()) return fail(parse_errc::missing_newline, end_);
     if (result_.saw_eof && openmetrics()) {
-      over_ = true;
+      end_page();
       fail(parse_errc::text_after_eof, begin_);
-      over_ = true;
       return false;
     }
     std::size_t first = begin_;
@@ -215,12 +214,17 @@ class page_walker {
       return true;
     }
     result_.error = error;
-    over_ = true;
+    end_page();
     return false;
   }
 
-  void finish() {
+  void end_page() noexcept {
     over_ = true;
+    quick_until_ = 0;
+  }
+
+  void finish() {
+    end_page();
     if (!result_.saw_eof && !passes_end()) return;
     if (openmetrics() && !result_.saw_eof) {
       // The mark that the page is whole is missing: no policy can know what was cut off.
@@ -247,6 +251,7 @@ class page_walker {
   bool quick_metadata(const char* line);
   bool repeats_name(const char* line) const noexcept;
   bool quick_name(const char* line) noexcept;
+  std::size_t long_name(const char* line) const noexcept;
   bool skip_lines() noexcept;
   const char* quick_labels(const char* brace) noexcept;
   bool is_separator(const char* before, const char* open) const noexcept;
@@ -269,45 +274,26 @@ class page_walker {
   parse_options options_;
   detail::line_index index_;
   std::size_t at_ = 0, begin_ = 0, end_ = 0;
-  std::size_t quick_until_ = 0;  // quick reading looks up to line_index::margin bytes ahead
+  std::size_t quick_until_ = 0;  // quick reading looks line_index::margin bytes ahead; 0 when over_
   std::size_t base_, last_sample_;
   bool over_;
   bool failed_line_ = false;
-  std::string_view name_before_;  // the name on an earlier line, as these stand together
-  bool asked_ = false;            // the sink was asked for it
-  bool wanted_ = true;            // and said this
+  detail::known_text name_before_;  // the name on an earlier line, as these stand together
+  bool asked_ = false;              // the sink was asked for it
+  bool wanted_ = true;              // and said this
   sample_view sample_;
   parse_result result_;
 
   // What stood around the names of the labels of an earlier line, from '{' or '"' to '"'. Bytes that
   // are equal to those need no other check; lines of a page mostly have the same names.
   static constexpr std::size_t most_separators = 64;
-  struct separator {
-    const char* data;
-    std::size_t size;
-    std::uint64_t words[2], masks[2];  // its first 16 bytes
-
-    void set(const char* bytes, std::size_t length) noexcept {
-      data = bytes;
-      size = length;
-      for (std::size_t i : {0, 1}) {
-        const std::size_t used = length > 8 * i ? length - 8 * i : 0;
-        masks[i] = used == 0 ? 0 : used >= 8 ? ~std::uint64_t{0} : ~std::uint64_t{0} >> (64 - 8 * used);
-        words[i] = detail::load_word(bytes + 8 * i) & masks[i];
-      }
-    }
-    bool is(const char* bytes, std::size_t length) const noexcept {
-      if (length != size) return false;
-      const std::uint64_t first = (detail::load_word(bytes) & masks[0]) ^ words[0];
-      const std::uint64_t second = (detail::load_word(bytes + 8) & masks[1]) ^ words[1];
-      return (first | second) == 0 && (length <= 16 || detail::same_bytes(bytes + 16, data + 16, length - 16));
-    }
+  struct separator : detail::known_text {
     std::string_view name() const noexcept {
-      const std::size_t first = *data == '{' ? 1 : 2;
-      return {data + first, size - first - 2};
+      const std::size_t first = *data() == '{' ? 1 : 2;
+      return {data() + first, size() - first - 2};
     }
   };
-  std::array<separator, most_separators> separators_{};
+  std::array<separator, most_separators> separators_;
   std::size_t distinct_ = 0;  // so many of them, from the first on, have names that differ
 };
 
@@ -511,8 +497,7 @@ bool page_walker<Sink>::read_sample(std::size_t first) {
   sample_.name_ = cut(first, at - first);
   const bool named = !sample_.name_.empty();
   if (!named && page_[first] != '{') return fail(parse_errc::bad_name, first);
-  name_before_ = sample_.name_;
-  asked_ = true;
+  name_before_.forget();
   const auto unwanted = [&] {
     wanted_ = wants(sample_.name_);
     if (checks || wanted_) return false;

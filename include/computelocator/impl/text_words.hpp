@@ -31,6 +31,25 @@ inline bool is_classic_type(std::string_view word) noexcept {
          word == "untyped";
 }
 
+/// A type of text 0.0.4, or false. 8 bytes may be read.
+inline bool quick_type(std::string_view word, metric_type& type) noexcept {
+  static constexpr struct {
+    char word[10];
+    std::uint8_t size;
+    metric_type type;
+  } rows[] = {{"gauge", 5, metric_type::gauge},
+              {"counter", 7, metric_type::counter},
+              {"histogram", 9, metric_type::histogram},
+              {"summary", 7, metric_type::summary},
+              {"untyped", 7, metric_type::unknown}};
+  for (const auto& row : rows)
+    if (word.size() == row.size && same_bytes(word.data(), row.word, row.size)) {
+      type = row.type;
+      return true;
+    }
+  return false;
+}
+
 inline std::size_t decode_escapes(std::string_view raw, bool quotes, char* out) noexcept {
   char* const start = out;
   for (std::size_t i = 0; i < raw.size(); ++i) {
