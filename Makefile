@@ -111,8 +111,8 @@ peers: setup
 	@mkdir -p build
 	@$(MAKE) --no-print-directory .venv/.package
 	@tools/peers
-	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page'
-	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py tests/python/test_system.py
+	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page; its configuration'
+	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py tests/python/test_system.py tests/python/test_manifests.py
 
 page: setup
 	@mkdir -p build

@@ -184,11 +184,19 @@ def test_the_configuration_of_the_prometheus_server_is_read(tmp_path):
     made = yaml.safe_load(text)
     assert [job["job_name"] for job in made["scrape_configs"]] == ["cadvisor", "pods", "observer"]
     if not tool.exists():
-        pytest.skip("there is no promtool: put one at build/peers/promtool")
+        pytest.skip("promtool is not built; `make peers` builds it")
     path = tmp_path / "prometheus.yml"
     path.write_text(text)
     done = subprocess.run([tool, "check", "config", "--syntax-only", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_prometheus_server_is_the_one_that_tests_run():
+    prometheus, _ = named("Deployment", "prometheus-server")["spec"]["template"]["spec"]["containers"]
+    module = (ROOT / "tests" / "peers" / "prometheus" / "go.mod").read_text()
+    # The server's v3.16.0 is its Go module's v0.316.0.
+    major, minor, patch = re.search(r"prometheus/prometheus v0\.(\d)(\d\d)\.(\d+)", module).groups()
+    assert prometheus["image"] == f"prom/prometheus:v{major}.{int(minor)}.{patch}"
 
 
 def test_the_context_of_the_image_is_made(tmp_path):
