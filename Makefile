@@ -5,7 +5,7 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz peers page arm64 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz peers apiserver page arm64 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
@@ -14,6 +14,7 @@ help:
 	@echo '              64-bit ARM under an emulator, consumers and lint'
 	@echo 'make image-context  put the package where the image of the cluster is built from'
 	@echo 'make image    build that image from Debian packages with buildah, and run its commands'
+	@echo 'make apiserver  run the manifests and the library against a real Kubernetes API server, built once'
 	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
@@ -113,6 +114,13 @@ peers: setup
 	@tools/peers
 	@echo '== Python: a real Prometheus server on the same simulated cluster; its parser on every page; its configuration'
 	@$(PYTHON) -m pytest tests/python/test_prometheus.py tests/python/test_textparse.py tests/python/test_system.py tests/python/test_manifests.py
+
+apiserver: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@tools/peers etcd kube-apiserver kubectl promtool
+	@echo '== Python: manifests, rights and the library against a real Kubernetes API server'
+	@$(PYTHON) -m pytest tests/python/test_apiserver.py
 
 page: setup
 	@mkdir -p build

@@ -4,10 +4,28 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+
+
+def free_port(host="127.0.0.1"):
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds=180):
+    """Poll until it holds. The bound is there to end a broken run, not to time a good one."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return
+        time.sleep(0.2)
+    raise AssertionError("it does not come to hold")
 
 
 class Service:
@@ -69,12 +87,13 @@ def workload(*arguments, host="127.0.0.1", port=0):
     return command("workload", f"--listen={host}:{port}", "--metrics-listen=127.0.0.1:0", *arguments)
 
 
-def ask(url, *, body=None, headers=None, timeout=60):
+def ask(url, *, method=None, body=None, headers=None, context=None, timeout=60):
     """Give status, headers and body."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read()

@@ -10,8 +10,7 @@ import computelocator as cl
 import pytest
 
 pytest.importorskip("fastapi")
-from services import Service, ask, ask_json  # noqa: E402
-from test_system import free_port, wait_for  # noqa: E402
+from services import Service, ask, ask_json, free_port, wait_for  # noqa: E402
 
 ROOT = os.environ.get("COMPUTELOCATOR_IMAGE_ROOT")
 pytestmark = pytest.mark.skipif(not ROOT, reason="the image is not built; `make image` builds and tests it")

@@ -2,10 +2,15 @@
 """The manifests: Kubernetes takes each of them, and none asks for more than it needs."""
 
 import argparse
+import os
 import re
+import shutil
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+from servers import PEERS, built
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
@@ -177,17 +182,14 @@ def test_what_listens_beyond_loopback_wants_a_token_over_tls():
 
 
 def test_the_configuration_of_the_prometheus_server_is_read(tmp_path):
-    import subprocess
-
-    tool = ROOT / "build" / "peers" / "promtool"
     text = named("ConfigMap", "prometheus-server")["data"]["prometheus.yml"]
     made = yaml.safe_load(text)
     assert [job["job_name"] for job in made["scrape_configs"]] == ["cadvisor", "pods", "observer"]
-    if not tool.exists():
+    if not built("promtool"):
         pytest.skip("promtool is not built; `make peers` builds it")
     path = tmp_path / "prometheus.yml"
     path.write_text(text)
-    done = subprocess.run([tool, "check", "config", "--syntax-only", path], capture_output=True, text=True)
+    done = subprocess.run([PEERS / "promtool", "check", "config", "--syntax-only", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -199,22 +201,22 @@ def test_the_prometheus_server_is_the_one_that_tests_run():
     assert prometheus["image"] == f"prom/prometheus:v{major}.{int(minor)}.{patch}"
 
 
-def test_the_context_of_the_image_is_made(tmp_path):
-    """`make image-context` in a copy: sources alone, a Secret of its own, and the same Secret again."""
-    import os
-    import shutil
-    import subprocess
-    import tarfile
-
+def checkout(folder):
+    """Copy the files that git knows into a repository of their own; nothing that was made is among them."""
     if not shutil.which("openssl") or not (ROOT / ".git").exists():
         pytest.skip("openssl and a git checkout are needed")
-    copy = tmp_path / "copy"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in listed.decode().split("\0"):
         if name and (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+def test_the_context_of_the_image_is_made(tmp_path):
+    """`make image-context` in a copy: sources alone, a Secret of its own, and the same Secret again."""
+    copy = checkout(tmp_path / "copy")
     subprocess.run(["tools/image-context"], cwd=copy, check=True, capture_output=True)
     folder = copy / API.relative_to(ROOT) / "dist"
     (made,) = folder.iterdir()

@@ -11,8 +11,7 @@ import computelocator as cl
 import pytest
 
 pytest.importorskip("fastapi")
-from services import ask, ask_json, command  # noqa: E402
-from test_system import wait_for  # noqa: E402
+from services import ask, ask_json, command, wait_for  # noqa: E402
 
 TOKEN = "fedcba9876543210" * 2
 QUICK = ("--interval=300ms", "--listen=127.0.0.1:0", "--probe-listen=127.0.0.1:0")

@@ -11,8 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 import browser  # noqa: E402
-from services import ask, ask_json, command, workload  # noqa: E402
-from test_system import free_port, wait_for  # noqa: E402
+from services import ask, ask_json, command, free_port, wait_for, workload  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     not (browser.CHROMIUM and browser.DRIVER),

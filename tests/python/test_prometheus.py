@@ -1,80 +1,16 @@
 # Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 """A real Prometheus server on the same simulated cluster: the same series, the same values."""
 
-import base64
 import json
 import math
-import socket
-import subprocess
-import time
-import urllib.parse
-import urllib.request
-from pathlib import Path
 
 import computelocator as cl
 import pytest
+from servers import Prometheus, built
 
-SERVER = Path(__file__).parents[2] / "build" / "peers" / "prometheus"
 pytestmark = pytest.mark.skipif(
-    not SERVER.exists(), reason="the Prometheus server is not built; `make peers` builds it"
+    not built("prometheus"), reason="the Prometheus server is not built; `make peers` builds it"
 )
-
-CONFIG = """
-global: {{scrape_interval: 5s, scrape_timeout: 5s}}
-scrape_configs:
-- job_name: cadvisor
-  scheme: https
-  metrics_path: /metrics/cadvisor
-  # As kube-prometheus has it: the samples' own times are past and differ within a page.
-  honor_timestamps: false
-  honor_labels: true
-  kubernetes_sd_configs: [{{role: node, kubeconfig_file: {kubeconfig}}}]
-  tls_config: {{ca_file: {folder}/ca.pem}}
-  authorization: {{credentials: {token}}}
-  relabel_configs:
-  - {{source_labels: [__meta_kubernetes_node_name], target_label: node}}
-"""
-
-
-class Server:
-    def __init__(self, folder, kubeconfig):
-        text = Path(kubeconfig).read_text()
-        ca = text.split("certificate-authority-data: ")[1].split()[0]
-        (folder / "ca.pem").write_bytes(base64.b64decode(ca))
-        token = text.split("token: ")[1].split()[0]
-        config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(kubeconfig=kubeconfig, folder=folder, token=token))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(
-            [SERVER, f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{port}"],
-            stdout=self.log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def query(self, text):
-        data = urllib.parse.urlencode({"query": text}).encode()
-        with urllib.request.urlopen(f"{self.url}/api/v1/query", data, timeout=60) as answer:
-            return json.load(answer)["data"]["result"]
-
-    def wait_for(self, nodes):
-        for _ in range(300):
-            try:
-                if len(self.query('up{job="cadvisor"} == 1')) == nodes:
-                    return
-            except OSError:
-                assert self.process.poll() is None, Path(self.log.name).read_text()[-2000:]
-            time.sleep(0.2)
-        raise AssertionError(Path(self.log.name).read_text()[-2000:])
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-        self.log.close()
-
 
 NODES, PODS = 3, 40
 
@@ -82,9 +18,12 @@ NODES, PODS = 3, 40
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     with cl.simulate(nodes=NODES, pods=PODS) as cluster:
-        server = Server(tmp_path_factory.mktemp("prometheus"), cluster.kubeconfig)
+        # As kube-prometheus has it: the samples' own times are past and differ within a page.
+        server = Prometheus(
+            tmp_path_factory.mktemp("prometheus"), cluster.kubeconfig, interval="5s", honor_timestamps=False
+        )
         try:
-            server.wait_for(NODES)
+            server.wait_for(lambda: len(server.query('up{job="cadvisor"} == 1')) == NODES)
             yield server, cl.scrape(kubeconfig=cluster.kubeconfig, route="direct", metrics="all")
         finally:
             server.close()

@@ -2,12 +2,8 @@
 """All parts together over a simulated cluster: test APIs, two collectors that share the nodes, the
 aggregation API and, where it is built, a real Prometheus server."""
 
-import base64
 import json
-import socket
-import subprocess
 import time
-import urllib.parse
 from pathlib import Path
 
 import computelocator as cl
@@ -15,65 +11,13 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("fastapi")
-from services import ask, ask_json, command, workload  # noqa: E402
+from servers import Prometheus, built  # noqa: E402
+from services import ask, ask_json, command, free_port, wait_for, workload  # noqa: E402
 
-SERVER = Path(__file__).parents[2] / "build" / "peers" / "prometheus"
 CPU = "container_cpu_usage_seconds_total"
 TOKEN = "0123456789abcdef" * 2
 SIZES = ("small", "medium", "large")
 NODES, PODS = 4, 6
-
-CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-- job_name: cadvisor
-  scheme: https
-  metrics_path: /metrics/cadvisor
-  honor_labels: true
-  kubernetes_sd_configs: [{{role: node, kubeconfig_file: {kubeconfig}}}]
-  tls_config: {{ca_file: {folder}/ca.pem}}
-  authorization: {{credentials: {token}}}
-  relabel_configs:
-  - {{source_labels: [__meta_kubernetes_node_name], target_label: node}}
-"""
-
-
-def free_port(host):
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
-
-
-class PrometheusServer:
-    def __init__(self, folder, kubeconfig):
-        text = Path(kubeconfig).read_text()
-        ca = text.split("certificate-authority-data: ")[1].split()[0]
-        (folder / "ca.pem").write_bytes(base64.b64decode(ca))
-        token = text.split("token: ")[1].split()[0]
-        config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(kubeconfig=kubeconfig, folder=folder, token=token))
-        port = free_port("127.0.0.1")
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = (folder / "log").open("w")
-        self.process = subprocess.Popen(
-            [SERVER, f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{port}"],
-            stdout=self.log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def stored(self, selector):
-        """The samples that it keeps of a selector over the last hour: {labels: {time in ms: value}}."""
-        query = urllib.parse.urlencode({"query": f"{selector}[1h]"})
-        found = ask_json(f"{self.url}/api/v1/query?{query}")["data"]["result"]
-        return [
-            (each["metric"], {round(at * 1000): float(value) for at, value in each["values"]})
-            for each in found
-        ]
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-        self.log.close()
 
 
 class System:
@@ -117,8 +61,10 @@ class System:
             )))  # fmt: skip
         more = []
         self.prometheus = None
-        if SERVER.exists():
-            self.prometheus = self._add(PrometheusServer(folder, self.cluster.kubeconfig))
+        if built("prometheus"):
+            self.prometheus = self._add(
+                Prometheus(folder, self.cluster.kubeconfig, interval="1s", honor_timestamps=True)
+            )
             more = [f"--prometheus={self.prometheus.url}"]
         self.aggregate = self._add(command(
             "aggregate", *(f"--collectors={each.url}" for each in self.observers),
@@ -132,21 +78,11 @@ class System:
         wait_for(lambda: len(self.connection.nodes()) == NODES)
         if self.prometheus:
             # It spreads its first scrapes over an interval; executions come after them.
-            wait_for(lambda: len(self.prometheus.stored(f'{CPU}{{container="process"}}')) == len(SIZES))
+            self.prometheus.wait_for(lambda: len(self.prometheus.stored(f'{CPU}{{container="process"}}')) == len(SIZES))
 
     def close(self):
         for part in reversed(self.parts):
             part.close()
-
-
-def wait_for(condition, seconds=180):
-    """Poll until it holds. The bound is there to end a broken run, not to time a good one."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return
-        time.sleep(0.2)
-    raise AssertionError("it does not come to hold")
 
 
 @pytest.fixture(scope="module")
