@@ -5,19 +5,20 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz peers apiserver page arm64 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak peers apiserver page arm64 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
 	@echo 'make test     build everything and run all functional tests'
-	@echo 'make check    the tests, then sanitizers, fuzzing, peers, benchmarks for a moment, the parser on'
-	@echo '              64-bit ARM under an emulator, consumers and lint'
+	@echo 'make check    the tests, then sanitizers, fuzzing, a soak of the kernels, peers, benchmarks'
+	@echo '              for a moment, the parser on 64-bit ARM under an emulator, consumers and lint'
 	@echo 'make image-context  put the package where the image of the cluster is built from'
 	@echo 'make image    build that image from Debian packages with buildah, and run its commands'
 	@echo 'make apiserver  run the manifests and the library against a real Kubernetes API server, built once'
 	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
+	@echo 'make soak     small pages by chance, read by every kernel: RUNS=100000000 SEED=1'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -77,7 +78,7 @@ test: setup
 
 check: test check-rest
 
-check-rest: sanitize threads fuzz peers page bench-check arm64 consumers lint
+check-rest: sanitize threads fuzz soak peers page bench-check arm64 consumers lint
 
 sanitize: setup
 	@echo '== C++: tests under the address and undefined behaviour sanitizers'
@@ -107,6 +108,15 @@ fuzz: setup
 	  build/fuzz/tests/fuzz/fuzz_$$name $$(case $$name in text|push|kernels) echo -dict=$$words;; esac) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ build/fuzz/found/$$name tests/fuzz/corpus/$$name 2>build/fuzz/$$name.log || { tail -40 build/fuzz/$$name.log; exit 1; }; \
 	  printf '%-14s %s\n' $$name "$$(tail -1 build/fuzz/$$name.log)"; \
 	done
+
+RUNS ?= 2000000
+SEED ?= 1
+soak: setup
+	@mkdir -p build
+	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@cmake --build $(BUILD) --target computelocator_soak
+	@echo '== soak: $(RUNS) small pages by every kernel'
+	@$(BUILD)/tests/computelocator_soak $(RUNS) $(SEED) build/soak.page tests/fuzz/text.dict tests/fuzz/corpus/kernels tests/fuzz/corpus/text tests/fuzz/corpus/push
 
 peers: setup
 	@mkdir -p build

@@ -186,7 +186,7 @@ TEST(kernels, read_any_page_alike_and_stay_within_it) {
   for (int round = 0; round < 1500; ++round) {
     const std::string page = some_page(random, round % 3 != 0);
     for (const parse_options& way : ways) {
-      const std::string expected = tests::transcript::of(page, way, detail::index_scalar);
+      const auto expected = tests::transcript::of(page, way, detail::index_scalar);
       each_kernel([&](const detail::named_kernel& kernel) {
         ASSERT_EQ(tests::transcript::of(memory.at_end(page), way, kernel.run), expected) << kernel.name << "\n" << page;
         ASSERT_EQ(tests::transcript::of(memory.at_begin(page), way, kernel.run), expected) << kernel.name << "\n" << page;
@@ -213,7 +213,7 @@ TEST(kernels, what_lies_behind_a_page_changes_nothing) {
     const std::size_t cut = page.empty() ? 0 : page.size() - random() % std::min<std::size_t>(page.size(), 40);
     const std::string_view part = std::string_view(page).substr(0, cut);
     for (const parse_options& way : ways) {
-      const std::string expected = tests::transcript::of(part, way, detail::index_scalar);
+      const auto expected = tests::transcript::of(part, way, detail::index_scalar);
       each_kernel([&](const detail::named_kernel& kernel) {
         for (const char behind : {'0', '"', '\n', '}', '\\', '\xC3'})
           for (const std::size_t shift : {0, 1, 17, 63}) {
@@ -234,7 +234,7 @@ TEST(kernels, read_long_pages_alike_across_windows) {
     if (random() % 16 == 0) page += "long{a=\"" + some_of("abc\\\\", 2 * (random() % 12'000), random) + "x\"} 1\n";
   }
   for (const parse_options& way : ways) {
-    const std::string expected = tests::transcript::of(page, way, detail::index_scalar);
+    const auto expected = tests::transcript::of(page, way, detail::index_scalar);
     each_kernel([&](const detail::named_kernel& kernel) {
       EXPECT_TRUE(tests::transcript::of(page, way, kernel.run) == expected) << kernel.name;
     });
@@ -247,7 +247,7 @@ TEST(kernels, read_captures_alike) {
   for (const auto& file : std::filesystem::directory_iterator(data / "openmetrics-1.0")) {
     const std::string page = tests::read_file(file.path());
     for (const parse_options& way : ways) {
-      const std::string expected = tests::transcript::of(page, way, detail::index_scalar);
+      const auto expected = tests::transcript::of(page, way, detail::index_scalar);
       each_kernel([&](const detail::named_kernel& kernel) {
         EXPECT_EQ(tests::transcript::of(page, way, kernel.run), expected) << kernel.name << ": " << file.path();
       });

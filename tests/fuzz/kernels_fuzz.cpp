@@ -15,7 +15,7 @@ namespace {
 namespace cl = computelocator;
 
 void compare(std::string_view page, cl::parse_options options) {
-  const std::string expected = tests::transcript::of(page, options, cl::detail::index_scalar);
+  const auto expected = tests::transcript::of(page, options, cl::detail::index_scalar);
   for (const cl::detail::named_kernel& kernel : cl::detail::index_kernels)
     if (kernel.available() && tests::transcript::of(page, options, kernel.run) != expected) std::abort();
 }
