@@ -302,6 +302,33 @@ TEST(columns, a_name_of_its_own_on_every_line_is_no_burden) {
   EXPECT_EQ(got.sets->value_of(got.label_set_id[199'999], "l199999"), "v");
 }
 
+TEST(columns, many_families_each_keep_their_own_metadata) {
+  std::string many, samples;
+  for (int i = 0; i < 3000; ++i) {  // metadata first, so that each is looked for again
+    const std::string name = "family_" + std::to_string(i);
+    many += "# HELP " + name + " Number\\n" + std::to_string(i) + ".\n# TYPE " + name + (i % 2 == 0 ? " gauge\n" : " histogram\n");
+    samples += name + (i % 2 == 0 ? " 1\n" : "_count 1\n");
+  }
+  label_cache cache;
+  const batch columns = read_columns(many + samples + samples, cache).columns;
+  ASSERT_EQ(columns.rows(), 6000u);
+  ASSERT_EQ(columns.metrics.size(), 3000u);
+  for (std::uint32_t i = 0; i < 3000; ++i) {
+    EXPECT_EQ(columns.metric_id[i], i);
+    EXPECT_EQ(columns.metric_id[3000 + i], i);
+    EXPECT_EQ(columns.metrics[i].type, i % 2 == 0 ? metric_type::gauge : metric_type::histogram);
+    EXPECT_EQ(columns.metrics[i].help, "Number\n" + std::to_string(i) + ".");
+  }
+}
+
+TEST(columns, a_name_that_is_escaped_is_the_metric_that_it_says) {
+  label_cache cache;
+  const batch columns = read_columns("{\"a\\\\b\"} 1\n{\"a\\b\"} 2\n{\"c\"} 3\n", cache).columns;
+  ASSERT_EQ(columns.metrics.size(), 2u);
+  EXPECT_EQ(columns.metrics[0].name, "a\\b");
+  EXPECT_EQ(columns.metric_id, (std::vector<std::uint32_t>{0, 0, 1}));
+}
+
 TEST(columns, rows_are_chosen_by_label_on_cold_and_warm_pages) {
   const std::string chosen_page = "a{ns=\"x\",p=\"1\"} 1\na{ns=\"y\",p=\"1\"} 2\nb{ns=\"x\",p=\"1\"} 3\na 4\n{\"c.d\",ns=\"x\"} 5\n";
   column_options some;

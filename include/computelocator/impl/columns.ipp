@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <unordered_map>
 
 #include <computelocator/columns.hpp>
 #include <computelocator/impl/columns_hash.hpp>
@@ -297,10 +296,10 @@ class column_builder {
   }
 
   void on_metadata(const metadata_view& meta) {
-    family& about = families_[std::string(meta.name)];
+    family& about = family_of(meta.name);
     if (meta.what == metadata_view::kind::type) about.type = meta.type;
-    else if (meta.what == metadata_view::kind::help) about.help = meta.decoded();
-    else about.unit = std::string(meta.text);
+    else if (meta.what == metadata_view::kind::help) about.help = meta;
+    else about.unit = meta.text;
   }
 
   bool on_error(const parse_error& fault) {
@@ -333,10 +332,30 @@ class column_builder {
     return wanted_sets_[set] != 0;
   }
 
+  /// Views of the page: only what a metric of it needs is copied.
   struct family {
+    std::string_view name;
     metric_type type = metric_type::unknown;
-    std::string unit, help;
+    std::string_view unit;
+    metadata_view help;
   };
+
+  family& family_of(std::string_view name) {
+    if (!families_.empty() && detail::same_text(families_.back().name, name)) return families_.back();
+    detail::columns_::grow_slots(family_slots_, families_.size() + 1,
+                                 [&](std::uint32_t id) { return cache_.hash(families_[id].name).low; });
+    std::uint32_t& slot = family_slots_[slot_of_family(name)];
+    if (slot == 0) {
+      families_.push_back({name, metric_type::unknown, {}, {}});
+      slot = static_cast<std::uint32_t>(families_.size());
+    }
+    return families_[slot - 1];
+  }
+
+  std::size_t slot_of_family(std::string_view name) const {
+    return detail::columns_::find_slot(family_slots_, cache_.hash(name).low,
+                                       [&](std::uint32_t id) { return families_[id].name == name; });
+  }
 
   void stop(parse_errc code, const sample_view& sample) {
     if (!stopped_) stopped_ = parse_error{code, sample.offset(), sample.line()};
@@ -345,28 +364,36 @@ class column_builder {
   std::uint32_t metric_of(const sample_view& sample) {
     const std::string_view name = sample.name();
     if (detail::same_text(name, last_name_) && !made_.metrics.empty()) return last_metric_;
-    std::string decoded(name);
+    std::string decoded;
     if (sample.name_escaped()) decoded = label_view({}, name).decoded();
-    const auto [at, fresh] = metrics_.try_emplace(decoded, static_cast<std::uint32_t>(made_.metrics.size()));
-    if (fresh) made_.metrics.push_back({decoded, metric_type::unknown, {}, {}});
+    const std::string_view wanted = decoded.empty() ? name : decoded;
+    std::vector<metric>& metrics = made_.metrics;
+    detail::columns_::grow_slots(metric_slots_, metrics.size() + 1,
+                                 [&](std::uint32_t id) { return cache_.hash(metrics[id].name).low; });
+    std::uint32_t& slot = metric_slots_[detail::columns_::find_slot(
+        metric_slots_, cache_.hash(wanted).low, [&](std::uint32_t id) { return metrics[id].name == wanted; })];
+    if (slot == 0) {
+      metrics.push_back({std::string(wanted), metric_type::unknown, {}, {}});
+      slot = static_cast<std::uint32_t>(metrics.size());
+    }
     last_name_ = name;
-    return last_metric_ = at->second;
+    return last_metric_ = slot - 1;
   }
 
   void describe(metric& each) const {
-    const auto take = [&](const std::string& name) {
-      const auto found = families_.find(name);
-      if (found == families_.end()) return false;
-      each.type = found->second.type;
-      each.unit = found->second.unit;
-      each.help = found->second.help;
+    const auto take = [&](std::string_view name) {
+      const std::uint32_t slot = family_slots_[slot_of_family(name)];
+      if (slot == 0) return false;
+      const family& found = families_[slot - 1];
+      each.type = found.type;
+      each.unit = found.unit;
+      each.help = found.help.decoded();
       return true;
     };
-    if (!take(each.name)) {
+    const std::string_view name = each.name;
+    if (!take(name)) {
       for (const std::string_view suffix : {"_total", "_bucket", "_sum", "_count", "_created", "_info", "_gsum", "_gcount"})
-        if (each.name.size() > suffix.size() && std::string_view(each.name).ends_with(suffix) &&
-            take(each.name.substr(0, each.name.size() - suffix.size())))
-          break;
+        if (name.size() > suffix.size() && name.ends_with(suffix) && take(name.substr(0, name.size() - suffix.size()))) break;
     }
     if (each.unit.empty()) each.unit = detail::columns_::unit_of_name(each.name);
   }
@@ -389,8 +416,9 @@ class column_builder {
   const column_options& options_;
   batch made_;
   std::optional<parse_error> stopped_;
-  std::unordered_map<std::string, std::uint32_t> metrics_;
-  std::unordered_map<std::string, family> families_;
+  std::vector<std::uint32_t> metric_slots_ = std::vector<std::uint32_t>(64);  // one more than the id; 0: free
+  std::vector<family> families_;
+  std::vector<std::uint32_t> family_slots_ = std::vector<std::uint32_t>(64);
   std::string_view last_name_;
   std::uint32_t last_metric_ = 0;
   const char* known_ = nullptr;    // the block that known_block() recognised last
