@@ -32,10 +32,11 @@ class Server:
 
     def wait_for(self, condition):
         def holds():
-            assert self.process.poll() is None, self.said()
+            if self.process.poll() is not None:
+                raise RuntimeError(self.said())
             try:
                 return condition()
-            except OSError:
+            except (OSError, AssertionError):  # it listens before it answers
                 return False
 
         try:
