@@ -5,7 +5,7 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak peers apiserver page arm64 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak peers apiserver kubelet page arm64 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
@@ -15,6 +15,7 @@ help:
 	@echo 'make image-context  put the package where the image of the cluster is built from'
 	@echo 'make image    build that image from Debian packages with buildah, and run its commands'
 	@echo 'make apiserver  run the manifests and the library against a real Kubernetes API server, built once'
+	@echo 'make kubelet  read a real kubelet with containerd, joined to that API server; needs root'
 	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
@@ -131,6 +132,13 @@ apiserver: setup
 	@tools/peers etcd kube-apiserver kubectl promtool
 	@echo '== Python: manifests, rights and the library against a real Kubernetes API server'
 	@$(PYTHON) -m pytest tests/python/test_apiserver.py
+
+kubelet: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@tools/peers etcd kube-apiserver kubectl kubelet containerd
+	@echo '== Python: a real kubelet with containerd, read by the account of the collector'
+	@$(PYTHON) -m pytest tests/python/test_kubelet.py
 
 page: setup
 	@mkdir -p build

@@ -23,11 +23,11 @@ def built(*names):
 class Server:
     """A program of build/peers, which writes what it says into a file of `folder`."""
 
-    def __init__(self, folder, name, *arguments):
-        self.log = folder / f"{name}.log"
+    def __init__(self, folder, name, *arguments, env=None):
+        self.log = folder / f"{Path(name).name}.log"
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
-                [PEERS / name, *map(str, arguments)], stdout=out, stderr=subprocess.STDOUT, cwd=folder
+                [PEERS / name, *map(str, arguments)], stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=env
             )
 
     def wait_for(self, condition):
