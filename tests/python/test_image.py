@@ -9,7 +9,7 @@ from pathlib import Path
 import computelocator as cl
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed; `make setup` installs it")
 from services import Service, ask, ask_json, free_port, wait_for  # noqa: E402
 
 ROOT = os.environ.get("COMPUTELOCATOR_IMAGE_ROOT")

@@ -10,7 +10,7 @@ import computelocator as cl
 import pytest
 
 KUBECTL = shutil.which("kubectl")
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
+pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed; it comes with kubernetes-client")
 
 
 @pytest.fixture(scope="module")

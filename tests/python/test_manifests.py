@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from servers import PEERS, built
 
-yaml = pytest.importorskip("yaml")
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; `make setup` installs it")
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kubernetes"
 API = FOLDER / "service_registry" / "custom_aggregation_api"
@@ -60,13 +60,13 @@ def test_every_file_is_a_manifest_in_the_default_namespace():
 @pytest.mark.parametrize("version", ["1.28", "1.32", "1.34"])
 def test_kubernetes_takes_them(version):
     """Against the schemas of Kubernetes' own releases, unknown fields refused."""
-    validate = pytest.importorskip("kubernetes_validate")
+    validate = pytest.importorskip("kubernetes_validate", reason="the schemas are not installed; `make setup` installs them")
     for _, each in objects():
         validate.validate(each, version, strict=True)
 
 
 def test_kubernetes_would_refuse_a_field_that_it_does_not_know():
-    validate = pytest.importorskip("kubernetes_validate")
+    validate = pytest.importorskip("kubernetes_validate", reason="the schemas are not installed; `make setup` installs them")
     wrong = named("Deployment", "observer")
     wrong["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Never"
     with pytest.raises(validate.ValidationError):

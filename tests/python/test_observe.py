@@ -10,7 +10,7 @@ import sys
 import computelocator as cl
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed; `make setup` installs it")
 from services import ask, ask_json, command, wait_for  # noqa: E402
 
 TOKEN = "fedcba9876543210" * 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import computelocator as cl
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed; `make setup` installs it")
 import browser  # noqa: E402
 from services import ask, ask_json, command, free_port, wait_for, workload  # noqa: E402
 

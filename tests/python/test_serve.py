@@ -10,7 +10,7 @@ import urllib.parse
 import computelocator as cl
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed; `make setup` installs it")
 import pyarrow as pa  # noqa: E402
 from computelocator.serve import _client, _server, _tables, _token, _units  # noqa: E402
 from computelocator.serve._figures import Figures  # noqa: E402

@@ -10,7 +10,7 @@ import computelocator as cl
 import pandas as pd
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed; `make setup` installs it")
 from servers import Prometheus, built  # noqa: E402
 from services import ask, ask_json, command, free_port, wait_for, workload  # noqa: E402
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-pytest.importorskip("fastapi")
+pytest.importorskip("fastapi", reason="the extra [serve] is not installed; `make setup` installs it")
 from services import ask, ask_json, workload  # noqa: E402
 
 
