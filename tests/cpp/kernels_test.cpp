@@ -349,6 +349,17 @@ TEST(words, name_bytes_are_those_of_the_table) {
     }
 }
 
+TEST(words, names_end_where_the_table_says) {
+  for (int byte = 0; byte < 256; ++byte)
+    for (std::size_t at = 0; at < 16; ++at) {
+      char text[16];
+      std::memset(text, 'a', sizeof text);
+      text[at] = static_cast<char>(byte);
+      EXPECT_EQ(detail::name_bytes<false>(text), detail::is(text[at], detail::label_more) ? 16 : at) << byte;
+      EXPECT_EQ(detail::name_bytes<true>(text), detail::is(text[at], detail::name_more) ? 16 : at) << byte;
+    }
+}
+
 TEST(words, utf8_by_the_table_of_the_standard) {
   // Table 3-7 of the Unicode standard, one code after another and cut short.
   const auto reference = [](std::string_view s) {

@@ -14,37 +14,39 @@ namespace computelocator {
 
 namespace detail {
 
+struct type_word {
+  char bytes[16];
+  std::uint8_t size;
+  metric_type type;
+
+  std::string_view text() const noexcept { return {bytes, size}; }
+};
+
+inline constexpr type_word type_words[] = {
+    {"gauge", 5, metric_type::gauge},         {"counter", 7, metric_type::counter},
+    {"histogram", 9, metric_type::histogram}, {"summary", 7, metric_type::summary},
+    {"untyped", 7, metric_type::unknown},     {"unknown", 7, metric_type::unknown},
+    {"info", 4, metric_type::info},           {"stateset", 8, metric_type::state_set},
+    {"gaugehistogram", 14, metric_type::gauge_histogram}};
+inline constexpr std::size_t classic_types = 5;  // the first ones: those of text 0.0.4
+
 inline std::optional<metric_type> type_of_word(std::string_view word) noexcept {
-  struct row { std::string_view word; metric_type type; };
-  constexpr row rows[] = {
-      {"gauge", metric_type::gauge}, {"counter", metric_type::counter}, {"histogram", metric_type::histogram},
-      {"summary", metric_type::summary}, {"untyped", metric_type::unknown}, {"unknown", metric_type::unknown},
-      {"info", metric_type::info}, {"stateset", metric_type::state_set}, {"gaugehistogram", metric_type::gauge_histogram}};
-  for (const row& each : rows)
-    if (word.size() == each.word.size() && std::memcmp(word.data(), each.word.data(), word.size()) == 0) return each.type;
+  for (const type_word& each : type_words)
+    if (word == each.text()) return each.type;
   return std::nullopt;
 }
 
-/// The types of text 0.0.4.
 inline bool is_classic_type(std::string_view word) noexcept {
-  return word == "counter" || word == "gauge" || word == "histogram" || word == "summary" ||
-         word == "untyped";
+  for (std::size_t i = 0; i < classic_types; ++i)
+    if (word == type_words[i].text()) return true;
+  return false;
 }
 
-/// A type of text 0.0.4, or false. 8 bytes may be read.
+/// A type of text 0.0.4, or false. 8 bytes of `word` may be read, however short it is.
 inline bool quick_type(std::string_view word, metric_type& type) noexcept {
-  static constexpr struct {
-    char word[10];
-    std::uint8_t size;
-    metric_type type;
-  } rows[] = {{"gauge", 5, metric_type::gauge},
-              {"counter", 7, metric_type::counter},
-              {"histogram", 9, metric_type::histogram},
-              {"summary", 7, metric_type::summary},
-              {"untyped", 7, metric_type::unknown}};
-  for (const auto& row : rows)
-    if (word.size() == row.size && same_bytes(word.data(), row.word, row.size)) {
-      type = row.type;
+  for (std::size_t i = 0; i < classic_types; ++i)
+    if (word.size() == type_words[i].size && same_bytes(word.data(), type_words[i].bytes, word.size())) {
+      type = type_words[i].type;
       return true;
     }
   return false;
