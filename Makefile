@@ -13,7 +13,8 @@ help:
 	@echo 'make check    the tests, then sanitizers, fuzzing, a soak of the kernels, peers, benchmarks'
 	@echo '              for a moment, the parser on 64-bit ARM under an emulator, consumers and lint'
 	@echo 'make image-context  put the package where the image of the cluster is built from'
-	@echo 'make image    build that image from Debian packages with buildah, and run its commands'
+	@echo 'make image    build that image from Debian packages with buildah, and run its commands;'
+	@echo '              with BY=sources as where no wheel fits'
 	@echo 'make apiserver  run the manifests and the library against a real Kubernetes API server, built once'
 	@echo 'make kubelet  read a real kubelet with containerd, joined to that API server; needs root'
 	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected'
@@ -40,7 +41,7 @@ image-context: $(if $(filter Linux,$(shell uname -s)),setup)
 	@tools/image-context
 
 image: image-context
-	@tools/image
+	@tools/image $(BY)
 
 bench-readers: setup
 	@mkdir -p build

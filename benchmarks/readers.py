@@ -1,7 +1,7 @@
 # Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 """Many readers of the aggregation API while a simulated cluster is collected; prints Markdown.
 
-    python benchmarks/readers.py --nodes 100 --pods 30 --interval 5 --readers 50 --seconds 180
+    python benchmarks/readers.py --nodes 100 --pods 30 --interval 5 --readers 50 --seconds 900
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def main() -> int:
     to.add_argument("--pods", type=int, default=30)
     to.add_argument("--interval", type=float, default=5.0)
     to.add_argument("--readers", type=int, default=50)
-    to.add_argument("--seconds", type=float, default=180.0)
+    to.add_argument("--seconds", type=float, default=900.0)
+    to.add_argument("--history-bytes", default="8Mi", help="small, so that it is full before the end")
     to.add_argument("--pause", type=float, default=1.0, help="of a reader between two requests")
     given = to.parse_args()
     options = ["--step=10", "--now"]
@@ -106,7 +107,8 @@ def main() -> int:
         cl.simulate(nodes=given.nodes, pods=given.pods, run=True, options=options) as cluster,
         command(
             "observe", "--kubeconfig", cluster.kubeconfig, "--route=direct", "--allow-range=127.0.0.0/8",
-            f"--interval={given.interval}s", "--listen=127.0.0.1:0", "--probe-listen=127.0.0.1:0",
+            f"--interval={given.interval}s", f"--history-bytes={given.history_bytes}", "--listen=127.0.0.1:0",
+            "--probe-listen=127.0.0.1:0",
         ) as observer,
         command(
             "aggregate", f"--collectors={observer.url}", "--listen=127.0.0.1:0",
@@ -144,11 +146,13 @@ def main() -> int:
             p99 = all_times[min(len(all_times) - 1, int(len(all_times) * 0.99))]
             print(f"| `{path}` | {len(all_times)} | {1e3 * statistics.median(all_times):.0f} ms | "
                   f"{1e3 * p99:.0f} ms | {1e3 * all_times[-1]:.0f} ms |")  # fmt: skip
-    print("\n| process | CPU | memory after " + " | ".join(f"{at:.0f} s" for at, _ in memory[:: max(1, len(memory) // 6)]) + " |")
-    print("|---" * (2 + len(memory[:: max(1, len(memory) // 6)])) + "|")
+    shown = memory[:: max(1, len(memory) // 6)]
+    print("\n| process | CPU | memory after " + " | ".join(f"{at:.0f} s" for at, _ in shown) + " | second half |")
+    print("|---" * (3 + len(shown)) + "|")
     for name in parts:
-        cells = " | ".join(f"{held[name]:.0f} MB" for _, held in memory[:: max(1, len(memory) // 6)])
-        print(f"| {name} | {100 * used[name] / took:.0f} % | {cells} |")
+        cells = " | ".join(f"{held[name]:.0f} MB" for _, held in shown)
+        late = [held[name] for _, held in memory[len(memory) // 2 :]]
+        print(f"| {name} | {100 * used[name] / took:.0f} % | {cells} | {min(late):.0f} to {max(late):.0f} MB |")
     sweeps = after["computelocator_history_sweeps_total"] - before["computelocator_history_sweeps_total"]
     received = "computelocator_received_bytes_total"
     asked = max(1.0, sweeps * given.nodes)

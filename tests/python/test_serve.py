@@ -129,17 +129,18 @@ def test_a_body_of_a_gigabyte_is_refused_unread(server):
     large = connected(server)
     large.sendall(b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
     assert rest(large).startswith(b"HTTP/1.1 413")
-    chunked = connected(server)
-    chunked.sendall(b"POST /length HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-    sent = 0
-    chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-    try:
-        while sent < 1_000_000_000:
-            chunked.sendall(chunk)
-            sent += 65536
-    except OSError:
-        pass
-    assert sent < 1_000_000_000
+    for path, status in (("/length", b"413"), ("/nothing", b"404")):
+        endless = connected(server)
+        endless.sendall(b"POST %b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" % path.encode())
+        chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        endless.sendall(chunk)
+        assert endless.recv(65536).startswith(b"HTTP/1.1 " + status)
+        sent = 0
+        with pytest.raises(ConnectionError):
+            while sent < 1_000_000_000:
+                endless.sendall(chunk)
+                sent += len(chunk)
+        assert sent < 32 << 20  # what the kernel's buffers take
     assert resident(server) - before < 64 << 20
     assert ask(f"{server.url}/length", body="x" * 900)[2] == b'{"bytes":902}'
     assert ask(f"{server.url}/length", body="x" * 1000)[0] == 413
@@ -378,3 +379,19 @@ def test_what_was_written_is_not_given_for_other_values_of_the_same_version():
 
     assert said(0.5) == [{"coverage": 0.5}]
     assert said(1.0) == [{"coverage": 1.0}]
+
+
+def test_collectors_that_went_are_forgotten(monkeypatch):
+    from computelocator.aggregate import _collectors
+
+    behind = []
+    monkeypatch.setattr(_collectors, "addresses", lambda host: list(behind))
+    collectors = _collectors.Collectors(["http://observer:8080"])
+    monkeypatch.setattr(collectors, "_names", _collectors.Memory(0.0))
+    for number in range(50):
+        behind[:] = [f"10.0.0.{number}", f"10.0.0.{number + 1}"]
+        sites, missing = collectors.sites()
+        assert [site.address for site in sites] == behind and not missing
+        again, _ = collectors.sites()
+        assert again == sites  # the very same, with their connections
+    assert len(collectors._sites) == 2

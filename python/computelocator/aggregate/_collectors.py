@@ -106,7 +106,7 @@ class Collectors:
 
     def sites(self) -> tuple[list[Site], list[str]]:
         """Give the collectors that there are now, and what is in the way of finding others."""
-        found: list[Site] = []
+        found: dict[tuple[str, str], Site] = {}
         missing: list[str] = []
         for url in self._urls:
             host = urllib.parse.urlsplit(url).hostname or ""
@@ -117,12 +117,11 @@ class Collectors:
                 continue
             for address in known[:MOST_COLLECTORS]:
                 key = (url, address)
-                if key not in self._sites:
-                    self._sites[key] = Site(
-                        url, token=self._token, ca=self._ca, address=address, timeout=self._timeout
-                    )
-                found.append(self._sites[key])
-        return found, missing
+                found[key] = self._sites.get(key) or Site(
+                    url, token=self._token, ca=self._ca, address=address, timeout=self._timeout
+                )
+        self._sites = found  # those of replicas that went are forgotten
+        return list(found.values()), missing
 
     def _fetch(self, ask: Callable[[Site], Reply]) -> Joined:
         sites, missing = self.sites()

@@ -88,6 +88,8 @@ class Guard:
 
         async def guarded_send(message: Message) -> None:
             nonlocal status
+            if taken > self._limits.body_bytes and status == 0:
+                raise TooLarge  # a framework that caught it would answer 500 and read on
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", ()))
@@ -141,6 +143,7 @@ class Guard:
                     self._app(scope, guarded_receive, guarded_send), self._limits.request_seconds
                 )
         except TooLarge:
+            taken = 0
             if status == 0:
                 most = self._limits.body_bytes
                 await refuse(413, f"a body of up to {most} bytes is taken; send less at once")

@@ -86,12 +86,15 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Make uvicorn's protocol with a deadline for each head and a bound on connections.
 
     uvicorn bounds the size of a head and the time between requests, not the time that a head
-    takes: one byte a second would hold a connection for ever.
+    takes: one byte a second would hold a connection for ever. Nor does it bound what it throws
+    away of a body that was answered unread.
     """
+    import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Protocol(H11Protocol):
         _deadline: asyncio.TimerHandle | None = None
+        _unread = 0
 
         def _await_head(self) -> None:
             if self._deadline is None:
@@ -112,6 +115,13 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
         def data_received(self, data: bytes) -> None:
             if self.cycle is None or self.cycle.response_complete:
                 self._await_head()
+                if self.conn.their_state is h11.SEND_BODY:
+                    self._unread += len(data)
+                    if self._unread > limits.body_bytes:
+                        self.transport.abort()
+                        return
+                else:
+                    self._unread = 0
             super().data_received(data)
             if self.cycle is not None and not self.cycle.response_complete:
                 self._forget_deadline()
