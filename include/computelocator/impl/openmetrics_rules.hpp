@@ -146,10 +146,10 @@ inline std::string_view openmetrics_rules::with_suffix(std::string_view suffix) 
 }
 
 inline bool openmetrics_rules::clashes(metric_type type) {
-  for (const std::string_view suffix : detail::suffixes_of(type)) {
-    const detail::hash128 name = detail::keyed_hash(with_suffix(suffix));
-    if (families_.contains(name) || sample_names_.contains(name)) return true;
-  }
+  // No suffix is the end of another, so a sample that two families can have is called like one of them,
+  // and begin_family() has looked for this one's name.
+  for (const std::string_view suffix : detail::suffixes_of(type))
+    if (families_.contains(detail::keyed_hash(with_suffix(suffix)))) return true;
   return false;
 }
 

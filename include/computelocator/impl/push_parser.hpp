@@ -11,7 +11,7 @@ namespace computelocator {
 template <class Sink>
 bool push_parser<Sink>::feed(std::string_view piece) {
   const std::size_t most = max_line_ + 1;  // a line and its line feed
-  while (!piece.empty() && !progress_.over && !finished_) {
+  while (!piece.empty() && !progress_.over) {
     if (skipping_) {
       const std::size_t rest = std::min(piece.find('\n'), piece.size());
       const bool ends = rest < piece.size();
@@ -59,7 +59,7 @@ bool push_parser<Sink>::read(std::string_view lines, bool last) {
     }
     progress_ = walker.progress();
   }
-  if (progress_.so_far.error && !error_kept_) {
+  if (progress_.so_far.error) {
     progress_.base = base;
     keep_error();
     progress_.base = base + lines.size();
@@ -75,7 +75,7 @@ bool push_parser<Sink>::read(std::string_view lines, bool last) {
 /// A fault of the line in carry_, of which no more is kept.
 template <class Sink>
 bool push_parser<Sink>::refuse_line(std::string_view begin) {
-  if (progress_.so_far.saw_eof && options_.syntax == dialect::openmetrics) return read(carry_, false);
+  if (progress_.so_far.saw_eof) return read(carry_, false);
   lines_ = begin;
   const parse_error error{parse_errc::line_too_long, progress_.base, begin};
   bool go_on = options_.rules == policy::lenient;
@@ -106,7 +106,7 @@ void push_parser<Sink>::keep_error() {
 
 template <class Sink>
 position push_parser<Sink>::locate(std::size_t offset) const noexcept {
-  if (error_kept_ && progress_.so_far.error && offset == progress_.so_far.error->offset) return error_at_;
+  if (error_kept_ && offset == progress_.so_far.error->offset) return error_at_;
   if (offset < progress_.base) return {last_sample_line_, 1};
   position at = computelocator::locate(lines_, offset - progress_.base);
   at.line += newlines_;
