@@ -85,10 +85,32 @@ TEST(families, counters_of_text_004_and_samples_without_metadata) {
             "a_total counter; {x=1,} 1; {x=2,} 2\nb_bucket unknown; {le=1,} 1\nb_sum unknown; {} 2\nc unknown help=text\n");
 }
 
+TEST(families, a_sample_that_the_type_does_not_have_is_a_family_of_its_own) {
+  const auto alone = [](const std::string& type, const std::string& name) {
+    const std::string line = name + " 1\n";
+    EXPECT_EQ(all_of("# TYPE a " + type + "\n" + line + "# EOF\n", dialect::openmetrics),
+              "a " + type + "\n" + name + " unknown; {} 1\n");
+  };
+  for (const char* type : {"counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"}) alone(type, "a_x");
+  for (const char* type : {"gauge", "stateset", "unknown"}) alone(type, "a_total");
+  for (const char* type : {"histogram", "gaugehistogram"}) alone(type, "a");
+  EXPECT_EQ(all_of("# TYPE s summary\ns_created 5\ns_count 1\n# TYPE h histogram\nh_created 6\n# TYPE i info\ni 1\n# EOF\n",
+                   dialect::openmetrics),
+            "s summary; {} count 1 created 5\nh histogram; {} created 6\ni info; {} 1\n");
+}
+
+TEST(families, a_created_time_may_stand_before_its_value) {
+  EXPECT_EQ(all_of("# TYPE c counter\nc_created{x=\"1\"} 5\nc_total{x=\"1\"} 2\n# EOF\n", dialect::openmetrics),
+            "c counter; {x=1,} 2 created 5\n");
+}
+
 TEST(families, nothing_is_lost) {
   EXPECT_EQ(all_of("a 1\na 2\na 3 5\n# TYPE h histogram\nh_bucket 1\nh_bucket{le=\"x\"} 2\nh_sum 1\nh_sum 2\na 4\n"),
             "a unknown; {} 1; {} 2; {} 3 @5\nh histogram; {} le nan:1 le nan:2 sum 1; {} sum 2\na unknown; {} 4\n");
   EXPECT_EQ(all_of("# TYPE a gauge\n# TYPE b gauge\n# HELP a later\n"), "a gauge\nb gauge\na unknown help=later\n");
+  EXPECT_EQ(all_of("# TYPE a gauge\na 1\n# HELP a later\n"), "a gauge; {} 1\na unknown help=later\n");
+  EXPECT_EQ(all_of("# TYPE s summary\ns_count 1\ns_count 2\ns_created 3\ns_created 4\n"),
+            "s summary; {} count 1; {} count 2 created 3; {} created 4\n");
   EXPECT_EQ(all_of(""), "");
 }
 
@@ -105,6 +127,20 @@ TEST(families, views_point_into_the_page) {
   EXPECT_EQ(first.help.data(), page.data() + 9);
   EXPECT_EQ(first.series[0].offset, page.find("a{"));
   static_assert(!std::is_constructible_v<families, std::string&&>);
+}
+
+TEST(families, and_their_labels_are_ranges) {
+  const std::string page = "# TYPE h histogram\nh_bucket{le=\"1\",a=\"b\",c=\"d\"} 1\nh_count 1\ng 1\n";
+  families range(page);
+  auto family = range.begin();
+  EXPECT_EQ(family->name, "h");
+  auto label = family->series[0].labels().begin();
+  EXPECT_EQ(label->name(), "a");
+  EXPECT_EQ((label++)->raw_value(), "b");
+  EXPECT_EQ(label->name(), "c");
+  EXPECT_TRUE(family->series[1].labels().empty());
+  family++;
+  EXPECT_EQ(family->name, "g");
 }
 
 TEST(families, a_large_family_does_not_slow_those_behind_it) {

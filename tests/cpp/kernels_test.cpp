@@ -121,6 +121,25 @@ TEST(kernels, a_forced_one_runs) {
   EXPECT_EQ(detail::best_index_kernel(), detail::index_scalar) << "a kernel that is not there";
 }
 
+TEST(kernels, are_chosen_by_name) {
+  const char* const forced = std::getenv("COMPUTELOCATOR_FORCE_KERNEL");
+  const std::string before = forced == nullptr ? "" : forced;
+  const auto chosen = [](const char* name) {
+    setenv("COMPUTELOCATOR_FORCE_KERNEL", name, 1);
+    return detail::choose_index_kernel();
+  };
+  detail::index_kernel best = nullptr;
+  for (const detail::named_kernel& kernel : detail::index_kernels) {
+    if (best == nullptr && kernel.available()) best = kernel.run;
+    EXPECT_EQ(chosen(kernel.name), kernel.available() ? kernel.run : detail::index_scalar) << kernel.name;
+  }
+  EXPECT_EQ(chosen(""), best);
+  EXPECT_EQ(chosen("avx9000"), detail::index_scalar);
+  unsetenv("COMPUTELOCATOR_FORCE_KERNEL");
+  EXPECT_EQ(detail::choose_index_kernel(), best);
+  if (forced != nullptr) setenv("COMPUTELOCATOR_FORCE_KERNEL", before.c_str(), 1);
+}
+
 /// Lines that are not UTF-8 must be unproven; of kernels that look at it themselves, lines that are must
 /// not be where all up to their last 64 bytes is.
 void expect_unproven_lines(std::string_view window, const detail::mark_window& got, const detail::named_kernel& kernel) {
@@ -193,6 +212,23 @@ TEST(kernels, read_any_page_alike_and_stay_within_it) {
       });
     }
   }
+}
+
+TEST(kernels, leave_odd_lines_to_the_careful_half) {
+  std::string labels;
+  for (int i = 0; i < 100; ++i) labels += "l" + std::to_string(i) + "=\"v\",";
+  const std::string long_name(100, 'n');
+  for (const std::string& page : {
+           std::string("a  1\n"), std::string("a\t1\n"), std::string("a{} 1\n"), std::string("a{b=\"x\n} 1\n"),
+           std::string("a{b=\"1\",b=\"2\"} 1\n"), std::string("a{bc=\"1\",de=\"2\",bc=\"3\"} 1\n"),
+           std::string("a{__name__=\"z\"} 1\n"), std::string("# TYPE a untyped\n"), "a{" + labels + "} 1\n",
+           "a{" + labels.substr(0, labels.find("l40")) + "} 1\n", "a{" + labels.substr(0, labels.find(",l20")) + "} 1\n"})
+    for (const std::string& behind : {"b 2\n" + std::string(100, '#'), std::string(100, 'n'), long_name + " 1\nb 2\n" + std::string(80, 'n')})
+      for (const parse_options& way : ways)
+        each_kernel([&](const detail::named_kernel& kernel) {
+          EXPECT_EQ(tests::transcript::of(page + behind, way, kernel.run),
+                    tests::transcript::of(page + behind, way, detail::index_scalar)) << kernel.name << "\n" << page + behind;
+        });
 }
 
 TEST(kernels, lines_that_they_once_read_differently) {
@@ -318,6 +354,13 @@ TEST(numbers, of_many_shapes_are_those_of_from_chars) {
   EXPECT_GT(quick, 1'000'000u);
 }
 
+TEST(numbers, no_text_is_none) {
+  double value = 0;
+  std::int64_t whole = 0;
+  EXPECT_EQ(detail::parse_value({}, value), detail::number_fault::syntax);
+  EXPECT_EQ(detail::parse_int64({}, true, whole), detail::number_fault::syntax);
+}
+
 TEST(numbers, times_of_thirteen_digits) {
   std::mt19937_64 random(6);
   for (int i = 0; i < 200'000; ++i) {
@@ -332,6 +375,16 @@ TEST(numbers, times_of_thirteen_digits) {
     const char* const end = detail::quick_time(text.data(), got);
     ASSERT_EQ(end == text.data() + 13 && *end == '\n', plain) << text.substr(0, size);
     ASSERT_TRUE(!plain || got == expected) << text.substr(0, size);
+  }
+}
+
+TEST(words, equal_texts) {
+  std::mt19937 random(7);
+  for (int i = 0; i < 20'000; ++i) {
+    const std::size_t size = random() % 40;
+    const tests::exact_copy a(some_of("ab", size, random)), b(i % 2 == 0 ? some_of("ab", size, random) : std::string(a.view()));
+    EXPECT_EQ(detail::same_text(a.view(), b.view()), a.view() == b.view()) << a.view() << " and " << b.view();
+    EXPECT_FALSE(detail::same_text(a.view(), std::string(b.view()) + "a"));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <computelocator/openmetrics.hpp>
 
 #include <optional>
+#include <random>
 
 #include "captures.hpp"
 
@@ -64,6 +65,7 @@ TEST(openmetrics, each_rule_says_which_and_where) {
       {"a gauge twice", "# TYPE a gauge\na 1\na 1\n", repeated_sample, 3, 1},
       {"a counter twice", "# TYPE a counter\na_total 1\na_total 1\n", repeated_sample, 3, 1},
       {"a created time twice", "# TYPE a counter\na_created 1\na_created 1\n", repeated_sample, 3, 1},
+      {"a stamped created time of a histogram twice", "# TYPE a histogram\na_created 1 5\na_created 1 5\n", repeated_sample, 3, 1},
       {"a state twice", "# TYPE a stateset\na{a=\"x\"} 1\na{a=\"y\"} 1\na{a=\"x\"} 1\n", repeated_sample, 4, 1},
       {"a quantile twice", "# TYPE a summary\na{quantile=\"0.5\"} 1\na{quantile=\"0.5\"} 1\n", repeated_sample, 3, 1},
       {"an info twice", "# TYPE a info\na_info{x=\"1\"} 1\na_info{x=\"2\"} 1\na_info{x=\"1\"} 1\n", repeated_sample, 4, 1},
@@ -92,7 +94,10 @@ TEST(openmetrics, each_rule_says_which_and_where) {
       {"le is no number", "# TYPE a histogram\na_bucket{le=\"x\"} 1\n", bad_bucket_label, 2, 14},
       {"le NaN", "# TYPE a histogram\na_bucket{le=\"NaN\"} 1\n", bad_bucket_label, 2, 14},
       {"infinity by another name", "# TYPE a histogram\na_bucket{le=\"Inf\"} 1\n", bad_bucket_label, 2, 14},
+      {"le is empty", "# TYPE a histogram\na_bucket{le=\"\"} 1\n", bad_bucket_label, 2, 14},
       {"summary without quantile", "# TYPE a summary\na 1\n", bad_quantile_label, 2, 1},
+      {"quantile is no number", "# TYPE a summary\na{quantile=\"x\"} 1\n", bad_quantile_label, 2, 13},
+      {"quantile below zero", "# TYPE a summary\na{quantile=\"-0.5\"} 1\n", bad_quantile_label, 2, 13},
       {"quantile above one", "# TYPE a summary\na{quantile=\"1.5\"} 1\n", bad_quantile_label, 2, 13},
       {"state without its label", "# TYPE a stateset\na{b=\"x\"} 1\n", missing_state_label, 2, 1},
       {"le on a sum", "# TYPE a histogram\na_sum{le=\"1\"} 1\n", label_not_allowed, 2, 7},
@@ -132,6 +137,14 @@ TEST(openmetrics, each_rule_says_which_and_where) {
     EXPECT_EQ(fault->line, line.substr(0, line.find('\n'))) << row.name;
     counting sink;
     EXPECT_FALSE(parse(page.view(), sink, strictly).error) << row.name << ": the grammar alone allows it";
+
+    // The same with lines behind it, so that this one is read quickly.
+    const tests::exact_copy longer(row.page + "# TYPE zz gauge\nzz{some_label=\"of some length\"} 1\nzz{some_label=\"of another\"} 2\n# EOF\n");
+    const auto again = fault_of(longer.view());
+    ASSERT_TRUE(again) << row.name;
+    EXPECT_EQ(again->code, row.code) << row.name << ": " << what(again->code);
+    EXPECT_EQ(again->offset, fault->offset) << row.name;
+    EXPECT_EQ(again->line, fault->line) << row.name;
   }
 }
 
@@ -144,6 +157,9 @@ TEST(openmetrics, what_the_rules_allow) {
       {"a sample that a gauge cannot have", "# TYPE a gauge\na_total 1\n"},
       {"equal times, which may have been cut", "# TYPE a gauge\na 1 5\na 2 5\na 3 5.0\n"},
       {"equal times of a state and a counter", "# TYPE s stateset\ns{s=\"x\"} 1 5\ns{s=\"x\"} 0 5\n# TYPE a counter\na_total 1 5\na_created 1 5\na_total 1 5\n"},
+      {"a stamped created time of a counter twice", "# TYPE a counter\na_total 1 5\na_created 1 5\na_created 1 5\n"},
+      {"a created time before its counter", "# TYPE a counter\na_created 1\na_total 1\n"},
+      {"times across zero, with a plus and more digits", "# TYPE a gauge\na 1 -1\na 1 +1\na 1 +9.5\na 1 10\n"},
       {"times below zero and exponents", "# TYPE a gauge\na 1 -2\na 1 -1.5\na 1 -0\na 1 0\na 1 1e2\na 1 1e3\n"},
       {"points of one summary", "# TYPE a summary\na_count{b=\"c\"} 0 1\na_sum{b=\"c\"} 0 1\na_count{b=\"c\"} 0 2\na_sum{b=\"c\"} 0 2\na_count 0 1\n"},
       {"quantiles", "# TYPE a summary\na{quantile=\"0\"} NaN\na{quantile=\"1\"} 1\na_count 1\na_sum 1\na_created 1\n"},
@@ -180,10 +196,61 @@ TEST(openmetrics, reading_goes_on_where_the_sink_says_so) {
   EXPECT_EQ(sink.errors[2].code, parse_errc::missing_total);
 }
 
+TEST(openmetrics, what_is_open_at_the_end_comes_before_a_missing_EOF) {
+  const auto fault = fault_of("# TYPE a counter\na_created 1\n");
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->code, parse_errc::missing_total);
+  counting sink;
+  sink.go_on = true;
+  EXPECT_EQ(parse("# TYPE a counter\na_created 1\n", validating(sink), strictly).error->code, parse_errc::missing_eof);
+  ASSERT_EQ(sink.errors.size(), 2u);
+  EXPECT_EQ(sink.errors[0].code, parse_errc::missing_total);
+}
+
+TEST(openmetrics, a_sink_may_have_rules_of_its_own) {
+  struct stricter : counting {
+    std::optional<line_fault> check(const sample_view& sample) {
+      if (sample.value() < 9) return std::nullopt;
+      return line_fault{parse_errc::value_out_of_range, sample.offset()};
+    }
+    std::optional<line_fault> check(const metadata_view& meta) {
+      if (meta.what != metadata_view::kind::unit) return std::nullopt;
+      return line_fault{parse_errc::unit_not_allowed, meta.offset};
+    }
+    std::optional<line_fault> check_end() {
+      if (samples != 0) return std::nullopt;
+      return line_fault{parse_errc::missing_value, 0, true};
+    }
+  };
+  const auto code_of = [](std::string_view page) {
+    stricter sink;
+    const auto error = parse(page, validating(sink), strictly).error;
+    return error ? std::optional(error->code) : std::nullopt;
+  };
+  EXPECT_EQ(code_of("# TYPE a gauge\na 1\n# EOF\n"), std::nullopt);
+  EXPECT_EQ(code_of("# TYPE a gauge\na 9\n# EOF\n"), parse_errc::value_out_of_range);
+  EXPECT_EQ(code_of("# UNIT a_s s\na_s 1\n# EOF\n"), parse_errc::unit_not_allowed);
+  EXPECT_EQ(code_of("# TYPE a gauge\n# EOF\n"), parse_errc::missing_value);
+  EXPECT_EQ(code_of("# TYPE a counter\na_total -1\n# EOF\n"), parse_errc::impossible_value);
+}
+
+TEST(openmetrics, characters_are_counted_as_they_are_meant) {
+  std::mt19937 random(4);
+  constexpr std::string_view alphabet = "\\\\\\n\"ab\xC3\xA9";
+  for (int i = 0; i < 20'000; ++i) {
+    std::string raw;
+    for (std::size_t n = random() % 7; n > 0; --n) raw += alphabet[random() % alphabet.size()];
+    std::size_t characters = 0;
+    for (const char byte : label_view({}, raw).decoded()) characters += (static_cast<unsigned char>(byte) & 0xC0u) != 0x80u;
+    EXPECT_EQ(detail::decoded_characters(raw), characters) << raw;
+  }
+}
+
 TEST(openmetrics, a_sink_that_wants_some_metrics_has_all_checked) {
   struct wanting {
     std::vector<std::string> names;
-    bool wants(std::string_view name) { return name == "a_count"; }
+    bool wants(std::string_view name) { return name != "a_sum"; }
+    bool wants(const sample_view& sample) { return sample.label_block().empty(); }
     void on_sample(const sample_view& sample) { names.emplace_back(sample.name()); }
   } sink;
   const std::string good = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_count 1\na_sum 1\n# EOF\n";

@@ -285,6 +285,21 @@ TEST(push, the_error_outlives_the_pieces) {
   { const tests::exact_copy piece("ad line\nc 1\n"); EXPECT_FALSE(parser.feed(piece.view())); }
   EXPECT_EQ(parser.result().error->line, "bad line");
   EXPECT_EQ(parser.locate(parser.result().error->offset).line, 2u);
+  EXPECT_EQ(parser.locate(0).line, 1u);
+}
+
+TEST(push, nothing_is_read_behind_the_end) {
+  detail::no_sink none;
+  push_parser parser(none);
+  parser.feed("a 1\n");
+  EXPECT_EQ(parser.finish().samples, 1u);
+  parser.feed("b 2\n");
+  EXPECT_EQ(parser.finish().samples, 1u);
+  push_parser over(none, {dialect::openmetrics, policy::lenient});
+  over.feed("a 1\n# EOF\n");
+  EXPECT_FALSE(over.feed("b{c=\"" + std::string(100, 'd') + "\"} 2\ne 3\n"));
+  EXPECT_EQ(over.finish().samples, 1u);
+  EXPECT_EQ(over.result().rejected, 1u);
 }
 
 TEST(push, no_sample_allocates) {

@@ -43,6 +43,9 @@ TEST(selection, by_the_values_of_labels) {
   EXPECT_EQ(chosen({{"n\"s", {"q"}}}), seen{7});
   EXPECT_EQ(chosen({{"ns", {"x"}}}, metric_selection({"b", "b.c"})), (seen{5, 6}));
   EXPECT_EQ(chosen({}, metric_selection({"nothing"})), seen{});
+  values sink;
+  parse(page, selecting(sink, {}, label_selection().keep("ns", {"x"}).keep("pod", {"1"})));
+  EXPECT_EQ(sink.seen, seen{1});
 }
 
 TEST(selection, a_value_is_compared_as_it_is_meant) {
@@ -73,6 +76,11 @@ TEST(selection, a_sink_and_the_rules_are_asked_too) {
   const auto refused = parse(bad, selecting(checked, {}, label_selection().keep("ns", {"y"})), {dialect::openmetrics, policy::strict});
   ASSERT_TRUE(refused.error);
   EXPECT_EQ(refused.error->code, parse_errc::missing_inf_bucket);
+
+  validating at_the_end(inner);
+  const auto open = parse("# TYPE c counter\nc_created 1\n# EOF\n", selecting(at_the_end), {dialect::openmetrics, policy::strict});
+  ASSERT_TRUE(open.error);
+  EXPECT_EQ(open.error->code, parse_errc::missing_total);
 }
 
 TEST(selection, pieces_too) {
