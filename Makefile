@@ -5,7 +5,7 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak peers apiserver kubelet page arm64 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make soak     small pages by chance, read by every kernel: RUNS=100000000 SEED=1'
+	@echo 'make coverage  lines and branches of the parser that no test reaches, held to docs/coverage.md'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -120,6 +121,10 @@ soak: setup
 	@echo '== soak: $(RUNS) small pages by every kernel'
 	@$(BUILD)/tests/computelocator_soak $(RUNS) $(SEED) build/soak.page tests/fuzz/text.dict tests/fuzz/corpus/kernels tests/fuzz/corpus/text tests/fuzz/corpus/push
 
+coverage: setup
+	@tools/setup coverage
+	@$(PYTHON) tools/coverage
+
 peers: setup
 	@mkdir -p build
 	@$(MAKE) --no-print-directory .venv/.package
@@ -156,7 +161,7 @@ consumers: setup
 
 lint: setup
 	@echo '== Python: ruff and mypy'
-	@.venv/bin/ruff check python tests/python benchmarks
+	@.venv/bin/ruff check python tests/python benchmarks tools/coverage
 	@.venv/bin/mypy
 
 clean:
