@@ -5,7 +5,7 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 avx512 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
@@ -22,6 +22,7 @@ help:
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make soak     small pages by chance, read by every kernel: RUNS=100000000 SEED=1'
 	@echo 'make coverage  lines and branches of the parser that no test reaches, held to docs/coverage.md'
+	@echo 'make avx512   the kernel of AVX-512 on this processor, or in an emulator that has it'
 	@echo 'make setup    install what is needed, nothing more'
 	@echo 'make clean    remove what was built'
 
@@ -152,6 +153,9 @@ page: setup
 	@tools/setup page
 	@echo '== Python: the page of the cluster in Chromium, light and dark'
 	@$(PYTHON) -m pytest tests/python/test_page.py
+
+avx512: setup
+	@tools/avx512 $(PAGES)
 
 arm64: setup
 	@tools/check-arm64

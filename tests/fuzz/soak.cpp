@@ -2,7 +2,9 @@
 
 // soak RUNS SEED FAILED DICTIONARY SEEDS...: makes RUNS small pages by chance and holds every kernel of
 // this machine to the scalar one: the marks, and all that the parser makes of the page. The first page
-// that is read differently is written to FAILED. The same SEED makes the same pages.
+// that is read differently is written to FAILED. The same SEED makes the same pages. With
+// COMPUTELOCATOR_MOST_MARKS in the environment, pages with more marks in a row are left out: for an
+// emulator that has a fault of its own there.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -184,6 +186,13 @@ bool vouches_wrongly(std::string_view page, const cl::detail::mark_window& windo
   return false;
 }
 
+/// The longest row of quotes and newlines.
+std::size_t most_marks(std::string_view page) {
+  std::size_t most = 0, row = 0;
+  for (const char byte : page) most = std::max(most, row = byte == '"' || byte == '\n' ? row + 1 : 0);
+  return most;
+}
+
 class comparison {
  public:
   comparison() {
@@ -241,12 +250,19 @@ int main(int argc, char** argv) {
   const guarded memory;
   comparison kernels;
   std::string page;
+  const char* const allowed = std::getenv("COMPUTELOCATOR_MOST_MARKS");
+  const std::size_t allowed_marks = allowed != nullptr ? std::strtoull(allowed, nullptr, 10) : SIZE_MAX;
+  std::uint64_t left_out = 0;
   // The last 64 bytes of a page are read with care: with lines behind it all of it is read quickly.
   static constexpr std::string_view behind = "last{a=\"b\",c=\"d\"} 1 1700000000000\nlast{a=\"b\",c=\"e\"} 2.5\n# TYPE last gauge\n";
   static constexpr char what[] = {'0', '"', '\n', '}', '\\', '\xC3'};
   for (std::uint64_t run = 0; run < runs; ++run) {
     page = maker.next();
     if (run % 4 != 0) page += behind;
+    if (most_marks(page) > allowed_marks) {
+      ++left_out;
+      continue;
+    }
     const std::string_view held = memory.hold(page, run % 2 == 0 ? 0 : maker.below(129), what[maker.below(std::size(what))]);
     const cl::parse_options options{maker.below(2) == 0 ? cl::dialect::prometheus : cl::dialect::openmetrics,
                                     static_cast<cl::policy>(maker.below(3))};
@@ -259,6 +275,6 @@ int main(int argc, char** argv) {
     }
     if (kernels.said_much() && maker.below(8) == 0) maker.keep();
   }
-  std::printf("%llu pages of seed %llu: %s as scalar\n", static_cast<unsigned long long>(runs),
+  std::printf("%llu pages of seed %llu: %s as scalar\n", static_cast<unsigned long long>(runs - left_out),
               static_cast<unsigned long long>(seed), kernels.names().c_str());
 }
