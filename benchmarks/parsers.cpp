@@ -453,7 +453,7 @@ arguments read_arguments(int argc, char** argv) {
 
 int run(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--kernels") {
-    for (const cl::detail::named_kernel& each : cl::detail::index_kernels)
+    for (const cl::detail::kernel& each : cl::detail::kernels)
       if (each.available()) std::puts(each.name);
     return 0;
   }

@@ -57,8 +57,8 @@ class guarded {
 
 template <class Do>
 void each_kernel(Do&& act) {
-  for (const detail::named_kernel& kernel : detail::index_kernels)
-    if (kernel.available() && kernel.run != detail::index_scalar) act(kernel);
+  for (const detail::kernel& kernel : detail::kernels)
+    if (kernel.available() && kernel.index != detail::index_scalar) act(kernel);
 }
 
 std::string some_of(std::string_view alphabet, std::size_t size, std::mt19937& random) {
@@ -113,12 +113,12 @@ std::string some_page(std::mt19937& random, bool damaged) {
 TEST(kernels, a_forced_one_runs) {
   const char* const forced = std::getenv("COMPUTELOCATOR_FORCE_KERNEL");
   if (forced == nullptr) GTEST_SKIP() << "no kernel is forced: ctest forces each of them in a run of its own";
-  for (const detail::named_kernel& kernel : detail::index_kernels)
+  for (const detail::kernel& kernel : detail::kernels)
     if (std::string_view(kernel.name) == forced && kernel.available()) {
-      EXPECT_EQ(detail::best_index_kernel(), kernel.run);
+      EXPECT_EQ(&detail::best_kernel(), &kernel);
       return;
     }
-  EXPECT_EQ(detail::best_index_kernel(), detail::index_scalar) << "a kernel that is not there";
+  EXPECT_EQ(&detail::best_kernel(), &detail::scalar_kernel) << "a kernel that is not there";
 }
 
 TEST(kernels, are_chosen_by_name) {
@@ -126,23 +126,23 @@ TEST(kernels, are_chosen_by_name) {
   const std::string before = forced == nullptr ? "" : forced;
   const auto chosen = [](const char* name) {
     setenv("COMPUTELOCATOR_FORCE_KERNEL", name, 1);
-    return detail::choose_index_kernel();
+    return &detail::choose_kernel();
   };
-  detail::index_kernel best = nullptr;
-  for (const detail::named_kernel& kernel : detail::index_kernels) {
-    if (best == nullptr && kernel.available()) best = kernel.run;
-    EXPECT_EQ(chosen(kernel.name), kernel.available() ? kernel.run : detail::index_scalar) << kernel.name;
+  const detail::kernel* best = nullptr;
+  for (const detail::kernel& kernel : detail::kernels) {
+    if (best == nullptr && kernel.available()) best = &kernel;
+    EXPECT_EQ(chosen(kernel.name), kernel.available() ? &kernel : &detail::scalar_kernel) << kernel.name;
   }
   EXPECT_EQ(chosen(""), best);
-  EXPECT_EQ(chosen("avx9000"), detail::index_scalar);
+  EXPECT_EQ(chosen("avx9000"), &detail::scalar_kernel);
   unsetenv("COMPUTELOCATOR_FORCE_KERNEL");
-  EXPECT_EQ(detail::choose_index_kernel(), best);
+  EXPECT_EQ(&detail::choose_kernel(), best);
   if (forced != nullptr) setenv("COMPUTELOCATOR_FORCE_KERNEL", before.c_str(), 1);
 }
 
 /// Lines that are not UTF-8 must be unproven; of kernels that look at it themselves, lines that are must
 /// not be where all up to their last 64 bytes is.
-void expect_unproven_lines(std::string_view window, const detail::mark_window& got, const detail::named_kernel& kernel) {
+void expect_unproven_lines(std::string_view window, const detail::mark_window& got, const detail::kernel& kernel) {
   const bool looks = std::string_view(kernel.name).starts_with("avx");
   const auto unproven = [&](std::size_t from, std::size_t last) {
     for (std::size_t block = from / 64; block <= last / 64; ++block)
@@ -163,15 +163,13 @@ void expect_unproven_lines(std::string_view window, const detail::mark_window& g
 /// The marks of every kernel, and what each says of UTF-8, beside those of the scalar one.
 void compare_marks(std::string_view window) {
   const auto expected = std::make_unique_for_overwrite<detail::mark_window>(), got = std::make_unique_for_overwrite<detail::mark_window>();
-  for (const bool lines_only : {false, true}) {
-    detail::index_scalar(window.data(), window.size(), lines_only, *expected);
-    each_kernel([&](const detail::named_kernel& kernel) {
-      kernel.run(window.data(), window.size(), lines_only, *got);
-      ASSERT_EQ(got->count, expected->count) << kernel.name << ", " << window.size() << " bytes";
-      EXPECT_TRUE(std::equal(got->at, got->at + got->count, expected->at)) << kernel.name;
-      if (!lines_only) expect_unproven_lines(window, *got, kernel);
-    });
-  }
+  detail::index_scalar(window.data(), window.size(), *expected);
+  each_kernel([&](const detail::kernel& kernel) {
+    kernel.index(window.data(), window.size(), *got);
+    ASSERT_EQ(got->count, expected->count) << kernel.name << ", " << window.size() << " bytes";
+    EXPECT_TRUE(std::equal(got->at, got->at + got->count, expected->at)) << kernel.name;
+    expect_unproven_lines(window, *got, kernel);
+  });
 }
 
 TEST(kernels, find_a_mark_in_every_byte) {
@@ -216,10 +214,10 @@ TEST(kernels, read_any_page_alike_and_stay_within_it) {
   for (int round = 0; round < 1500; ++round) {
     const std::string page = some_page(random, round % 3 != 0);
     for (const parse_options& way : ways) {
-      const auto expected = tests::transcript::of(page, way, detail::index_scalar);
-      each_kernel([&](const detail::named_kernel& kernel) {
-        ASSERT_EQ(tests::transcript::of(memory.at_end(page), way, kernel.run), expected) << kernel.name << "\n" << page;
-        ASSERT_EQ(tests::transcript::of(memory.at_begin(page), way, kernel.run), expected) << kernel.name << "\n" << page;
+      const auto expected = tests::transcript::of(page, way, detail::scalar_kernel);
+      each_kernel([&](const detail::kernel& kernel) {
+        ASSERT_EQ(tests::transcript::of(memory.at_end(page), way, kernel), expected) << kernel.name << "\n" << page;
+        ASSERT_EQ(tests::transcript::of(memory.at_begin(page), way, kernel), expected) << kernel.name << "\n" << page;
       });
     }
   }
@@ -236,9 +234,9 @@ TEST(kernels, leave_odd_lines_to_the_careful_half) {
            "a{" + labels.substr(0, labels.find("l40")) + "} 1\n", "a{" + labels.substr(0, labels.find(",l20")) + "} 1\n"})
     for (const std::string& behind : {"b 2\n" + std::string(100, '#'), std::string(100, 'n'), long_name + " 1\nb 2\n" + std::string(80, 'n')})
       for (const parse_options& way : ways)
-        each_kernel([&](const detail::named_kernel& kernel) {
-          EXPECT_EQ(tests::transcript::of(page + behind, way, kernel.run),
-                    tests::transcript::of(page + behind, way, detail::index_scalar)) << kernel.name << "\n" << page + behind;
+        each_kernel([&](const detail::kernel& kernel) {
+          EXPECT_EQ(tests::transcript::of(page + behind, way, kernel),
+                    tests::transcript::of(page + behind, way, detail::scalar_kernel)) << kernel.name << "\n" << page + behind;
         });
 }
 
@@ -247,9 +245,9 @@ TEST(kernels, lines_that_they_once_read_differently) {
   const std::string behind(2 * detail::line_index::margin, '#');
   for (const std::string& line : {std::string("a {b_c 3e-2\n")})
     for (const parse_options& way : ways)
-      each_kernel([&](const detail::named_kernel& kernel) {
-        EXPECT_EQ(tests::transcript::of(line + behind, way, kernel.run),
-                  tests::transcript::of(line + behind, way, detail::index_scalar)) << kernel.name << "\n" << line;
+      each_kernel([&](const detail::kernel& kernel) {
+        EXPECT_EQ(tests::transcript::of(line + behind, way, kernel),
+                  tests::transcript::of(line + behind, way, detail::scalar_kernel)) << kernel.name << "\n" << line;
       });
 }
 
@@ -260,12 +258,12 @@ TEST(kernels, what_lies_behind_a_page_changes_nothing) {
     const std::size_t cut = page.empty() ? 0 : page.size() - random() % std::min<std::size_t>(page.size(), 40);
     const std::string_view part = std::string_view(page).substr(0, cut);
     for (const parse_options& way : ways) {
-      const auto expected = tests::transcript::of(part, way, detail::index_scalar);
-      each_kernel([&](const detail::named_kernel& kernel) {
+      const auto expected = tests::transcript::of(part, way, detail::scalar_kernel);
+      each_kernel([&](const detail::kernel& kernel) {
         for (const char behind : {'0', '"', '\n', '}', '\\', '\xC3'})
           for (const std::size_t shift : {0, 1, 17, 63}) {
             const std::string all = std::string(shift, behind) + std::string(part) + std::string(80, behind);
-            ASSERT_EQ(tests::transcript::of(std::string_view(all).substr(shift, cut), way, kernel.run), expected)
+            ASSERT_EQ(tests::transcript::of(std::string_view(all).substr(shift, cut), way, kernel), expected)
                 << kernel.name << "\n" << part;
           }
       });
@@ -281,9 +279,9 @@ TEST(kernels, read_long_pages_alike_across_windows) {
     if (random() % 16 == 0) page += "long{a=\"" + some_of("abc\\\\", 2 * (random() % 12'000), random) + "x\"} 1\n";
   }
   for (const parse_options& way : ways) {
-    const auto expected = tests::transcript::of(page, way, detail::index_scalar);
-    each_kernel([&](const detail::named_kernel& kernel) {
-      EXPECT_TRUE(tests::transcript::of(page, way, kernel.run) == expected) << kernel.name;
+    const auto expected = tests::transcript::of(page, way, detail::scalar_kernel);
+    each_kernel([&](const detail::kernel& kernel) {
+      EXPECT_TRUE(tests::transcript::of(page, way, kernel) == expected) << kernel.name;
     });
   }
 }
@@ -294,12 +292,44 @@ TEST(kernels, read_captures_alike) {
   for (const auto& file : std::filesystem::directory_iterator(data / "openmetrics-1.0")) {
     const std::string page = tests::read_file(file.path());
     for (const parse_options& way : ways) {
-      const auto expected = tests::transcript::of(page, way, detail::index_scalar);
-      each_kernel([&](const detail::named_kernel& kernel) {
-        EXPECT_EQ(tests::transcript::of(page, way, kernel.run), expected) << kernel.name << ": " << file.path();
+      const auto expected = tests::transcript::of(page, way, detail::scalar_kernel);
+      each_kernel([&](const detail::kernel& kernel) {
+        EXPECT_EQ(tests::transcript::of(page, way, kernel), expected) << kernel.name << ": " << file.path();
       });
     }
   }
+}
+
+TEST(kernels, skip_to_the_first_line_with_another_name) {
+  const guarded memory(8192);
+  std::mt19937 random(15);
+  std::size_t far = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    const std::string name = some_of("ab", 1 + random() % 40, random);
+    std::string text;
+    for (std::size_t left = random() % 12; left != 0; --left) text += name + " " + some_of("\"\\ a", random() % 90, random) + "\n";
+    switch (random() % 4) {
+      case 0: text += name; break;
+      case 1: text += name + "a 1\n"; break;
+      case 2: text += name.substr(0, name.size() / 2) + "{}\n"; break;
+      default: text += "\n"; break;
+    }
+    text += std::string(64, random() % 2 != 0 ? 'x' : '\n');
+    if (random() % 8 == 0) text[random() % text.size()] = '\n';
+    const std::string_view page = memory.at_end(text);
+    detail::known_text known;
+    known.set(page.data(), name.size());
+    const auto skip = [&](const detail::kernel& kernel) {
+      std::size_t lines = 0;
+      const char* const behind = kernel.skip(page.data(), page.data() + page.size() - 64, {known, page.data() + page.size()}, lines);
+      return std::pair(behind - page.data(), lines);
+    };
+    const auto expected = skip(detail::scalar_kernel);
+    EXPECT_EQ(std::count(text.begin(), text.begin() + expected.first, '\n'), static_cast<std::ptrdiff_t>(expected.second));
+    far = std::max(far, expected.second);
+    each_kernel([&](const detail::kernel& kernel) { ASSERT_EQ(skip(kernel), expected) << kernel.name << "\n" << text; });
+  }
+  EXPECT_GE(far, 10u);
 }
 
 TEST(kernels, skip_the_same_lines) {
@@ -312,15 +342,15 @@ TEST(kernels, skip_the_same_lines) {
   for (int round = 0; round < 300; ++round) {
     std::string page;
     for (int i = 0; i < 12; ++i) page += some_page(random, round % 2 != 0);
-    const auto read = [&](detail::index_kernel kernel) {
+    const auto read = [&](const detail::kernel& kernel) {
       choosy sink;
       page_walker<choosy> walker(page, sink, {}, kernel);
       while (walker.step()) {
       }
       return sink.said + std::to_string(walker.result().skipped) + " " + std::to_string(walker.result().rejected);
     };
-    const std::string expected = read(detail::index_scalar);
-    each_kernel([&](const detail::named_kernel& kernel) { ASSERT_EQ(read(kernel.run), expected) << kernel.name; });
+    const std::string expected = read(detail::scalar_kernel);
+    each_kernel([&](const detail::kernel& kernel) { ASSERT_EQ(read(kernel), expected) << kernel.name; });
   }
 }
 

@@ -17,7 +17,7 @@ class transcript {
   using numbers = std::vector<std::uint64_t>;
 
   static numbers of(std::string_view page, computelocator::parse_options options,
-                    computelocator::detail::index_kernel kernel) {
+                    const computelocator::detail::kernel& kernel) {
     numbers said;
     write(page, options, kernel, said);
     return said;
@@ -25,7 +25,7 @@ class transcript {
 
   /// The same into a vector that is used again, for those who compare millions of pages.
   static void write(std::string_view page, computelocator::parse_options options,
-                    computelocator::detail::index_kernel kernel, numbers& said) {
+                    const computelocator::detail::kernel& kernel, numbers& said) {
     said.clear();
     transcript sink(page, said);
     computelocator::page_walker<transcript> walker(page, sink, options, kernel);

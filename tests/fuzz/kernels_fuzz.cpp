@@ -15,9 +15,9 @@ namespace {
 namespace cl = computelocator;
 
 void compare(std::string_view page, cl::parse_options options) {
-  const auto expected = tests::transcript::of(page, options, cl::detail::index_scalar);
-  for (const cl::detail::named_kernel& kernel : cl::detail::index_kernels)
-    if (kernel.available() && tests::transcript::of(page, options, kernel.run) != expected) std::abort();
+  const auto expected = tests::transcript::of(page, options, cl::detail::scalar_kernel);
+  for (const cl::detail::kernel& kernel : cl::detail::kernels)
+    if (kernel.available() && tests::transcript::of(page, options, kernel) != expected) std::abort();
 }
 
 }  // namespace

@@ -121,7 +121,7 @@ class page_maker {
 /// Wants some names, and vouches for the label blocks that it has seen, as columns do.
 class choosing {
  public:
-  static void write(std::string_view page, cl::parse_options options, cl::detail::index_kernel kernel, numbers& said) {
+  static void write(std::string_view page, cl::parse_options options, const cl::detail::kernel& kernel, numbers& said) {
     said.clear();
     choosing sink(said);
     cl::page_walker<choosing> walker(page, sink, options, kernel);
@@ -196,25 +196,22 @@ std::size_t most_marks(std::string_view page) {
 class comparison {
  public:
   comparison() {
-    for (const cl::detail::named_kernel& kernel : cl::detail::index_kernels)
-      if (kernel.available() && kernel.run != cl::detail::index_scalar) others_.push_back(kernel);
+    for (const cl::detail::kernel& kernel : cl::detail::kernels)
+      if (kernel.available() && kernel.index != cl::detail::index_scalar) others_.push_back(kernel);
   }
 
   /// What reads `page` differently; nullptr where nothing does.
   const char* difference(std::string_view page, cl::parse_options options, bool choose) {
-    for (const bool lines_only : {false, true}) {
-      cl::detail::index_scalar(page.data(), page.size(), lines_only, *expected_);
-      for (const cl::detail::named_kernel& kernel : others_) {
-        kernel.run(page.data(), page.size(), lines_only, *got_);
-        if (got_->count != expected_->count || !std::equal(got_->at, got_->at + got_->count, expected_->at) ||
-            (!lines_only && vouches_wrongly(page, *got_)))
-          return kernel.name;
-      }
+    cl::detail::index_scalar(page.data(), page.size(), *expected_);
+    for (const cl::detail::kernel& kernel : others_) {
+      kernel.index(page.data(), page.size(), *got_);
+      if (got_->count != expected_->count || !std::equal(got_->at, got_->at + got_->count, expected_->at) || vouches_wrongly(page, *got_))
+        return kernel.name;
     }
     const auto write = choose ? choosing::write : tests::transcript::write;
-    write(page, options, cl::detail::index_scalar, wanted_);
-    for (const cl::detail::named_kernel& kernel : others_) {
-      write(page, options, kernel.run, said_);
+    write(page, options, cl::detail::scalar_kernel, wanted_);
+    for (const cl::detail::kernel& kernel : others_) {
+      write(page, options, kernel, said_);
       if (said_ != wanted_) return kernel.name;
     }
     return nullptr;
@@ -223,12 +220,12 @@ class comparison {
   bool said_much() const noexcept { return wanted_.size() > 40; }
   std::string names() const {
     std::string all;
-    for (const cl::detail::named_kernel& kernel : others_) all += std::string(all.empty() ? "" : ", ") + kernel.name;
+    for (const cl::detail::kernel& kernel : others_) all += std::string(all.empty() ? "" : ", ") + kernel.name;
     return all;
   }
 
  private:
-  std::vector<cl::detail::named_kernel> others_;
+  std::vector<cl::detail::kernel> others_;
   std::unique_ptr<cl::detail::mark_window> expected_ = std::make_unique<cl::detail::mark_window>(),
                                            got_ = std::make_unique<cl::detail::mark_window>();
   numbers wanted_, said_;

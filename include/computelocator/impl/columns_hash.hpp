@@ -163,10 +163,10 @@ inline bool has_aes() noexcept {
 }
 #endif
 
-/// Follows the choice of the index kernel: the AVX kernels bring those for AES along.
+/// Follows the choice of the kernel: the AVX kernels bring those for AES along.
 inline block_hash choose_block_hash() noexcept {
 #ifdef COMPUTELOCATOR_X86_KERNELS
-  const index_kernel chosen = best_index_kernel();
+  const auto chosen = best_kernel().index;
   if (chosen == index_avx2 || chosen == index_avx512) {
     if (has_avx2_aes() && has_aes()) return hash_avx2_aes;
     if (has_aes()) return hash_aes;

@@ -54,7 +54,7 @@ bool push_parser<Sink>::read(std::string_view lines, bool last) {
   lines_ = lines;
   const std::size_t base = progress_.base;
   {
-    page_walker<Sink> walker(lines, sink_, options_, detail::best_index_kernel(), progress_);
+    page_walker<Sink> walker(lines, sink_, options_, detail::best_kernel(), progress_);
     while ((last || !walker.at_end()) && walker.step()) {
     }
     progress_ = walker.progress();

@@ -1,9 +1,10 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Eight bytes at a time, in plain integers: the first byte of the text is the lowest of the word. And
-// sixteen at a time, with what every processor of the kind has.
+// What bytes are, one by one. Eight at a time, in plain integers: the first byte of the text is the
+// lowest of the word. And sixteen at a time, with what every processor of the kind has.
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,24 @@
 #endif
 
 namespace computelocator::detail {
+
+inline constexpr std::uint8_t name_first = 1, name_more = 2, label_first = 4, label_more = 8;
+
+inline constexpr std::array<std::uint8_t, 256> make_name_classes() {
+  std::array<std::uint8_t, 256> classes{};
+  for (int c = 0; c < 256; ++c) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (letter) classes[c] = name_first | name_more | label_first | label_more;
+    else if (c >= '0' && c <= '9') classes[c] = name_more | label_more;
+    else if (c == ':') classes[c] = name_first | name_more;
+  }
+  return classes;
+}
+inline constexpr std::array<std::uint8_t, 256> name_classes = make_name_classes();
+
+inline bool is(char c, std::uint8_t kind) noexcept {
+  return (name_classes[static_cast<unsigned char>(c)] & kind) != 0;
+}
 
 inline constexpr std::uint64_t each_byte(std::uint64_t value) noexcept { return value * 0x0101010101010101u; }
 

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <string_view>
 
+#include <computelocator/impl/text_bytes.hpp>
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define COMPUTELOCATOR_X86_KERNELS 1
 #include <immintrin.h>
@@ -33,10 +35,28 @@ struct mark_window {
   mark at[most_bytes + slack];
 };
 
-/// Marks a window that starts with a line. Reads its `size` bytes and nothing else. `lines_only`
-/// leaves out quotes, for lines that nobody wants, and `unproven`. A line of whose bytes none is
-/// unproven is UTF-8, with its newline.
-using index_kernel = void (*)(const char* bytes, std::size_t size, bool lines_only, mark_window& out);
+/// Lines that begin with a metric's name and end before the page does.
+struct lines_named {
+  const known_text& name;
+  const char* end;  ///< of the page
+
+  /// True where the line at `line` is one of them. 16 bytes there may be read.
+  bool have(const char* line) const noexcept {
+    return name.size() < static_cast<std::size_t>(end - line) && name.begins(line) && !is(line[name.size()], name_more);
+  }
+};
+
+/// The two loops over the bytes of a page that are written for each kind of processor.
+struct kernel {
+  const char* name;
+  bool (*available)() noexcept;
+  /// Marks a window that starts with a line. Reads its `size` bytes and nothing else. A line of whose
+  /// bytes none is unproven is UTF-8, with its newline.
+  void (*index)(const char* bytes, std::size_t size, mark_window& out) noexcept;
+  /// Leaves out the line at `line` and those behind it that are `like` it, up to 64 bytes before `until`; adds
+  /// them to `lines` and gives the start of the next, or `line` where that does not end before.
+  const char* (*skip)(const char* line, const char* until, const lines_named& like, std::size_t& lines) noexcept;
+};
 
 /// What a first look at 64 bytes finds: one bit a byte, lowest bit first.
 struct first_look {
@@ -101,13 +121,7 @@ class escape_state {
   return end + count;
 }
 
-/// The same for masks that are mostly empty.
-[[gnu::always_inline]] inline mark* append_few(std::uint64_t bits, std::size_t from, mark* end) noexcept {
-  for (; bits != 0; bits &= bits - 1) *end++ = static_cast<mark>(from + static_cast<std::size_t>(std::countr_zero(bits)));
-  return end;
-}
-
-/// The kernel, written once. `Isa` says how 64 bytes become masks and how a mask becomes marks. This
+/// The kernels, written once. `Isa` says how 64 bytes become masks and how a mask becomes marks. This
 /// is inlined into a function with the target of its Isa, and the members of Isa into that.
 template <class Isa>
 struct marker {
@@ -115,10 +129,6 @@ struct marker {
   mark* end;
   escape_state escapes{};
   bool cut = false;  // a character of several bytes goes on behind the bytes seen last
-
-  [[gnu::always_inline]] void lines(const char* bytes, std::size_t from) noexcept {
-    end = append_few(Isa::equal(bytes, '\n'), from, end);
-  }
 
   [[gnu::always_inline]] void all(const char* bytes, std::size_t from) noexcept {
     first_look found = Isa::look(bytes);
@@ -141,7 +151,7 @@ struct marker {
     return Isa::is_utf8(copy + 3);
   }
 
-  [[gnu::always_inline]] static void run(const char* bytes, std::size_t size, bool lines_only, mark_window& out) noexcept {
+  [[gnu::always_inline]] static void index(const char* bytes, std::size_t size, mark_window& out) noexcept {
     std::memset(out.unproven, 0, sizeof out.unproven);
     const std::size_t whole = size / 64 * 64;
     // The last bytes by way of a padded copy, with three before them: nothing behind them is read.
@@ -150,33 +160,49 @@ struct marker {
     const std::size_t before = whole == 0 ? 0 : 3;
     std::memcpy(tail - before, bytes + whole - before, size - whole + before);
     marker writer{out, out.at};
-    if (lines_only) {
-      for (std::size_t from = 0; from < whole; from += 64) {
-        prefetch(bytes + from);
-        writer.lines(bytes + from, from);
-      }
-      if (whole != size) writer.lines(tail, whole);
-    } else {
-      for (std::size_t from = 0; from < whole; from += 64) {
-        prefetch(bytes + from);
-        writer.all(bytes + from, from);
-      }
-      if (whole != size) writer.all(tail, whole);
+    for (std::size_t from = 0; from < whole; from += 64) {
+      prefetch(bytes + from);
+      writer.all(bytes + from, from);
     }
+    if (whole != size) writer.all(tail, whole);
     out.count = static_cast<std::size_t>(writer.end - out.at);
+  }
+
+  [[gnu::always_inline]] static const char* skip(const char* line, const char* until, const lines_named& like,
+                                                 std::size_t& lines) noexcept {
+    for (const char* bytes = line; until - bytes >= 64; bytes += 64) {
+      prefetch(bytes);
+      for (std::uint64_t newlines = Isa::equal(bytes, '\n'); newlines != 0; newlines &= newlines - 1) {
+        line = bytes + lowest_or_any(newlines) + 1;
+        ++lines;
+        if (!like.have(line)) return line;
+      }
+    }
+    return line;
   }
 };
 
 /// The specification that every other kernel is tested against.
-inline void index_scalar(const char* bytes, std::size_t size, bool lines_only, mark_window& out) noexcept {
+inline void index_scalar(const char* bytes, std::size_t size, mark_window& out) noexcept {
   std::memset(out.unproven, 0, sizeof out.unproven);
   out.count = 0;
   bool escaped = false;
   for (std::size_t i = 0; i < size; ++i) {
-    if (bytes[i] == '\n' || (bytes[i] == '"' && !escaped && !lines_only)) out.at[out.count++] = static_cast<mark>(i);
+    if (bytes[i] == '\n' || (bytes[i] == '"' && !escaped)) out.at[out.count++] = static_cast<mark>(i);
     if (static_cast<unsigned char>(bytes[i]) >= 0x80) out.unproven[i / 4096] |= std::uint64_t{1} << (i / 64 % 64);
     escaped = bytes[i] == '\\' && !escaped;
   }
+}
+
+inline const char* skip_scalar(const char* line, const char* until, const lines_named& like, std::size_t& lines) noexcept {
+  const char* const last = until - (until - line) % 64;
+  for (const char* at = line; at != last; ++at)
+    if (*at == '\n') {
+      line = at + 1;
+      ++lines;
+      if (!like.have(line)) break;
+    }
+  return line;
 }
 
 #ifdef COMPUTELOCATOR_X86_KERNELS
@@ -211,8 +237,12 @@ struct sse2_isa {
   static mark* append(std::uint64_t marks, std::size_t from, mark* end) noexcept { return append_bits(marks, from, end); }
 };
 
-inline void index_sse2(const char* bytes, std::size_t size, bool lines_only, mark_window& out) noexcept {
-  marker<sse2_isa>::run(bytes, size, lines_only, out);
+inline void index_sse2(const char* bytes, std::size_t size, mark_window& out) noexcept {
+  marker<sse2_isa>::index(bytes, size, out);
+}
+inline const char* skip_sse2(const char* line, const char* until, const lines_named& like,
+                                            std::size_t& lines) noexcept {
+  return marker<sse2_isa>::skip(line, until, like, lines);
 }
 
 #define COMPUTELOCATOR_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
@@ -288,9 +318,12 @@ struct avx2_isa {
   }
 };
 
-COMPUTELOCATOR_AVX2 inline void index_avx2(const char* bytes, std::size_t size, bool lines_only,
-                                           mark_window& out) noexcept {
-  marker<avx2_isa>::run(bytes, size, lines_only, out);
+COMPUTELOCATOR_AVX2 inline void index_avx2(const char* bytes, std::size_t size, mark_window& out) noexcept {
+  marker<avx2_isa>::index(bytes, size, out);
+}
+COMPUTELOCATOR_AVX2 inline const char* skip_avx2(const char* line, const char* until, const lines_named& like,
+                                            std::size_t& lines) noexcept {
+  return marker<avx2_isa>::skip(line, until, like, lines);
 }
 #undef COMPUTELOCATOR_AVX2
 
@@ -327,9 +360,12 @@ struct avx512_isa {
   }
 };
 
-COMPUTELOCATOR_AVX512 inline void index_avx512(const char* bytes, std::size_t size, bool lines_only,
-                                               mark_window& out) noexcept {
-  marker<avx512_isa>::run(bytes, size, lines_only, out);
+COMPUTELOCATOR_AVX512 inline void index_avx512(const char* bytes, std::size_t size, mark_window& out) noexcept {
+  marker<avx512_isa>::index(bytes, size, out);
+}
+COMPUTELOCATOR_AVX512 inline const char* skip_avx512(const char* line, const char* until, const lines_named& like,
+                                            std::size_t& lines) noexcept {
+  return marker<avx512_isa>::skip(line, until, like, lines);
 }
 #undef COMPUTELOCATOR_AVX512
 #endif
@@ -371,50 +407,48 @@ struct neon_isa {
   static mark* append(std::uint64_t marks, std::size_t from, mark* end) noexcept { return append_bits(marks, from, end); }
 };
 
-inline void index_neon(const char* bytes, std::size_t size, bool lines_only, mark_window& out) noexcept {
-  marker<neon_isa>::run(bytes, size, lines_only, out);
+inline void index_neon(const char* bytes, std::size_t size, mark_window& out) noexcept {
+  marker<neon_isa>::index(bytes, size, out);
+}
+inline const char* skip_neon(const char* line, const char* until, const lines_named& like,
+                                            std::size_t& lines) noexcept {
+  return marker<neon_isa>::skip(line, until, like, lines);
 }
 #endif
 
-struct named_kernel {
-  const char* name;
-  index_kernel run;
-  bool (*available)() noexcept;
-};
-
 /// Every kernel of this build, best first; the last one always runs.
-inline constexpr named_kernel index_kernels[] = {
+inline constexpr kernel kernels[] = {
 #ifdef COMPUTELOCATOR_X86_KERNELS
-    {"avx512", index_avx512,
-     []() noexcept { return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2"); }},
-    {"avx2", index_avx2, []() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }},
-    {"sse2", index_sse2, []() noexcept { return true; }},
+    {"avx512", []() noexcept { return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2"); },
+     index_avx512, skip_avx512},
+    {"avx2", []() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }, index_avx2, skip_avx2},
+    {"sse2", []() noexcept { return true; }, index_sse2, skip_sse2},
 #endif
 #ifdef COMPUTELOCATOR_NEON_KERNEL
-    {"neon", index_neon, []() noexcept { return true; }},
+    {"neon", []() noexcept { return true; }, index_neon, skip_neon},
 #endif
-    {"scalar", index_scalar, []() noexcept { return true; }},
+    {"scalar", []() noexcept { return true; }, index_scalar, skip_scalar},
 };
+inline constexpr const kernel& scalar_kernel = kernels[std::size(kernels) - 1];
 
 /// The kernel that COMPUTELOCATOR_FORCE_KERNEL names. A name that this build or machine has not is
 /// read as "scalar": whoever asks for less than the best must not get it by a slip of the pen.
-inline index_kernel choose_index_kernel() noexcept {
+inline const kernel& choose_kernel() noexcept {
   const char* const forced = std::getenv("COMPUTELOCATOR_FORCE_KERNEL");
-  for (const named_kernel& kernel : index_kernels)
-    if (kernel.available() && (forced == nullptr || *forced == '\0' || std::strcmp(forced, kernel.name) == 0))
-      return kernel.run;
-  return index_scalar;
+  for (const kernel& each : kernels)
+    if (each.available() && (forced == nullptr || *forced == '\0' || std::strcmp(forced, each.name) == 0)) return each;
+  return scalar_kernel;
 }
 
-inline index_kernel best_index_kernel() noexcept {
-  static const index_kernel chosen = choose_index_kernel();
+inline const kernel& best_kernel() noexcept {
+  static const kernel& chosen = choose_kernel();
   return chosen;
 }
 
 /// A window of marks that moves forward over a page.
 class line_index {
  public:
-  line_index(std::string_view page, index_kernel kernel) noexcept : page_(page), kernel_(kernel) { window_.count = 0; }
+  line_index(std::string_view page, const kernel& by) noexcept : page_(page), kernel_(by) { window_.count = 0; }
 
   /// The marks of the window, as offsets from its begin(); one more may be read, and means nothing.
   const mark* marks() const noexcept { return window_.at; }
@@ -428,7 +462,7 @@ class line_index {
 
   /// Places the cursor at the first mark at or behind `at`, where a line starts.
   void seek(std::size_t at) noexcept {
-    if (at >= end_) return fill(at, false);
+    if (at >= end_) return fill(at);
     std::size_t i = cursor;
     while (i < window_.count && begin_ + window_.at[i] < at) ++i;
     cursor = i;
@@ -436,11 +470,11 @@ class line_index {
 
   /// Moves the window to `at`. One that goes on from the last is larger: whoever reads a line here
   /// and there should not pay for more.
-  void fill(std::size_t at, bool lines_only) noexcept {
+  void fill(std::size_t at) noexcept {
     size_ = at <= end_ ? std::min(size_ * 2, mark_window::most_bytes) : first_bytes;
     begin_ = at;
     end_ = std::min(at + size_, page_.size());
-    kernel_(page_.data() + at, end_ - at, lines_only, window_);
+    kernel_.index(page_.data() + at, end_ - at, window_);
     window_.at[window_.count] = 0;
     cursor = 0;
     inner_count_ = window_.count;
@@ -452,15 +486,8 @@ class line_index {
   /// Moves the window so that more of the line at `at` is in it; false where nothing is gained.
   bool extend(std::size_t at) noexcept {
     if (end_ == page_.size() || (begin_ == at && size_ == mark_window::most_bytes)) return false;
-    fill(at, false);
+    fill(at);
     return true;
-  }
-
-  /// Forgets the window, whose marks were of lines only.
-  void forget(std::size_t at) noexcept {
-    begin_ = end_ = at;
-    size_ = first_bytes / 2;
-    window_.count = inner_count_ = cursor = 0;
   }
 
   /// Offset of the newline that ends the line at `from`, or the page's size. The cursor is at its mark.
@@ -488,7 +515,7 @@ class line_index {
   static constexpr std::size_t first_bytes = 1024;
 
   std::string_view page_;
-  index_kernel kernel_;
+  const kernel& kernel_;
   std::size_t begin_ = 0, end_ = 0, size_ = first_bytes / 2, inner_count_ = 0;
   bool proven_ = true;
   mark_window window_;

@@ -19,7 +19,7 @@ template <class Sink>
   if (!quick_name(line)) return false;
   if (!asked_) wanted_ = wants({line, name_before_.size()});
   asked_ = true;
-  if (!checks && !wanted_) return skip_lines();
+  if (!checks && !wanted_) return skip_lines(line);
 
   const char* at = line + name_before_.size();
   sample_.labels_.marked_ = 0;
@@ -102,18 +102,11 @@ bool page_walker<Sink>::quick_metadata(const char* line) {
   return true;
 }
 
-/// True where the line starts with the name of the line before: the lines of a family stand together.
-template <class Sink>
-[[gnu::always_inline]] inline bool page_walker<Sink>::repeats_name(const char* line) const noexcept {
-  const std::size_t size = name_before_.size();
-  if (size == 0 || size >= static_cast<std::size_t>(page_.data() + page_.size() - line)) return false;
-  return name_before_.begins(line) && !detail::is(line[size], detail::name_more);
-}
-
-/// Makes the metric's name at `line` name_before_; false where there is none.
+/// Makes the metric's name at `line` name_before_; false where there is none. It mostly is that already,
+/// as the lines of a family stand together.
 template <class Sink>
 [[gnu::always_inline]] inline bool page_walker<Sink>::quick_name(const char* line) noexcept {
-  if (repeats_name(line)) return true;
+  if (name_before_.size() != 0 && detail::lines_named{name_before_, page_.data() + page_.size()}.have(line)) return true;
   std::size_t size = detail::name_bytes<true>(line);
   if (size == 16) size = long_name(line);
   if (size == 0 || detail::is_digit(*line)) return false;
@@ -131,23 +124,14 @@ template <class Sink>
   return 0;
 }
 
-/// Leaves out lines that have the name of the line before. False where that is none, as the line
-/// is too long or too near to the end of the page.
+/// Leaves out the lines from `line` on that have its name. False where that is none, as it is too near
+/// to the end of the page, or ends there.
 template <class Sink>
-bool page_walker<Sink>::skip_lines() noexcept {
-  const std::size_t first = at_;
-  for (bool same = true; same;) {
-    index_.fill(at_, true);
-    std::size_t i = 0;
-    for (; i < index_.count() && same; ++i) {
-      ++result_.skipped;
-      at_ = index_.begin() + index_.marks()[i] + 1;
-      same = repeats_name(page_.data() + at_);
-    }
-    if (i == 0) break;
-  }
-  index_.forget(at_);
-  return at_ != first;
+bool page_walker<Sink>::skip_lines(const char* line) noexcept {
+  const char* const until = page_.data() + quick_until_;
+  const char* const behind = kernel_.skip(line, until, {name_before_, page_.data() + page_.size()}, result_.skipped);
+  at_ = static_cast<std::size_t>(behind - page_.data());
+  return behind != line;
 }
 
 /// Reads the labels behind `brace` by the marks of their quotes and gives the byte behind them; the

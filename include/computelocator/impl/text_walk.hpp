@@ -15,23 +15,6 @@ namespace computelocator {
 
 namespace detail {
 
-inline constexpr std::uint8_t name_first = 1, name_more = 2, label_first = 4, label_more = 8;
-
-inline constexpr std::array<std::uint8_t, 256> make_name_classes() {
-  std::array<std::uint8_t, 256> classes{};
-  for (int c = 0; c < 256; ++c) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-    if (letter) classes[c] = name_first | name_more | label_first | label_more;
-    else if (c >= '0' && c <= '9') classes[c] = name_more | label_more;
-    else if (c == ':') classes[c] = name_first | name_more;
-  }
-  return classes;
-}
-inline constexpr std::array<std::uint8_t, 256> name_classes = make_name_classes();
-
-inline bool is(char c, std::uint8_t kind) noexcept {
-  return (name_classes[static_cast<unsigned char>(c)] & kind) != 0;
-}
 inline bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 
 /// Past the closing quote of the string whose opening quote is at `open`; `limit` + 1 where it
@@ -111,11 +94,11 @@ template <class Sink>
 class page_walker {
  public:
   page_walker(std::string_view page, Sink& sink, parse_options options,
-              detail::index_kernel kernel = detail::best_index_kernel(), const page_progress& from = {}) noexcept
-      : page_(page), sink_(sink), options_(options), index_(page, kernel), base_(from.base),
+              const detail::kernel& kernel = detail::best_kernel(), const page_progress& from = {}) noexcept
+      : page_(page), sink_(sink), options_(options), index_(page, kernel), kernel_(kernel), base_(from.base),
         last_sample_(from.last_sample), over_(from.over), result_(from.so_far) {
     // The scalar kernel is the specification: it reads every line with care.
-    if (kernel != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof && !over_)
+    if (kernel.index != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof && !over_)
       quick_until_ = page.size() - detail::line_index::margin;
     if (base_ == 0 && page_.starts_with("\xEF\xBB\xBF")) {
       if (lenient()) at_ = 3;
@@ -249,10 +232,9 @@ class page_walker {
 
   bool quick_line();
   bool quick_metadata(const char* line);
-  bool repeats_name(const char* line) const noexcept;
   bool quick_name(const char* line) noexcept;
   std::size_t long_name(const char* line) const noexcept;
-  bool skip_lines() noexcept;
+  bool skip_lines(const char* line) noexcept;
   const char* quick_labels(const char* brace) noexcept;
   bool is_separator(const char* before, const char* open) const noexcept;
   bool labels_differ(std::size_t count) const noexcept;
@@ -273,6 +255,7 @@ class page_walker {
   Sink& sink_;
   parse_options options_;
   detail::line_index index_;
+  const detail::kernel& kernel_;
   std::size_t at_ = 0, begin_ = 0, end_ = 0;
   std::size_t quick_until_ = 0;  // quick reading looks line_index::margin bytes ahead; 0 when over_
   std::size_t base_, last_sample_;
