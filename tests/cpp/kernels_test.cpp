@@ -13,6 +13,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "captures.hpp"
 #include "transcript.hpp"
@@ -298,6 +299,76 @@ TEST(kernels, read_captures_alike) {
       });
     }
   }
+}
+
+/// Families with the same long label blocks in the same order, some of them left out, changed or damaged.
+std::string page_of_rows(std::mt19937& random, std::size_t rows) {
+  std::vector<std::string> blocks;
+  for (std::size_t i = 0; i < rows; ++i) {
+    blocks.push_back("{container=\"c" + std::to_string(i % 3) + "\",id=\"" + some_of("ab/", random() % 90, random) + "\",pod=\"p" +
+                     std::to_string(i) + "\"}");
+    if (random() % 8 == 0) blocks.back() = i % 2 == 0 ? "{id=\"/\"}" : "";
+  }
+  static constexpr std::string_view odd("a{}=\",\\ \n\xC3\x80", 11);
+  std::string page;
+  for (int family = 0; family < 12; ++family) {
+    const std::string name = "family_" + std::string(1, static_cast<char>('a' + family));
+    const std::size_t left_out = random() % 3 == 0 ? 2 + random() % 12 : 1000;
+    const bool careless = random() % 3 == 0;
+    for (const std::string& block : blocks) {
+      if (random() % left_out == 0) continue;
+      std::string line = name + block + " " + std::to_string(random() % 1000) + (random() % 2 != 0 ? " 1700000000123" : "");
+      if (careless && random() % 6 == 0) line[random() % line.size()] = odd[random() % odd.size()];
+      page += line + "\n";
+    }
+    if (random() % 4 == 0) std::swap(blocks.front(), blocks[random() % blocks.size()]);
+  }
+  return page;
+}
+
+TEST(kernels, read_blocks_that_stood_there_before_alike) {
+  const guarded memory(1 << 20);
+  std::mt19937 random(16);
+  for (int round = 0; round < 400; ++round) {
+    const std::string page = page_of_rows(random, 1 + random() % (round % 40 == 0 ? 600 : 30));
+    for (const parse_options& way : ways) {
+      const auto expected = tests::transcript::of(page, way, detail::scalar_kernel);
+      each_kernel([&](const detail::kernel& kernel) {
+        ASSERT_TRUE(tests::transcript::of(memory.at_end(page), way, kernel) == expected) << kernel.name << "\n" << page;
+      });
+    }
+  }
+}
+
+TEST(block_memory, knows_the_rows_of_an_earlier_family_and_what_is_left_out) {
+  const auto block = [](int i) { return "{pod=\"" + std::string(60, 'x') + std::to_string(100 + i) + "\"}"; };
+  std::string page;
+  std::vector<std::size_t> at;
+  for (int i = 0; i < 40; ++i) at.push_back(page.size()), page += block(i);
+  const std::size_t size = block(0).size();
+  page += std::string(64, '#');
+  const char* const until = page.data() + page.size() - 64;
+  detail::block_memory memory;
+  const auto find = [&](int i) { return memory.find(page.data() + at[i], until); };
+  memory.start_family();
+  EXPECT_FALSE(memory.looking());
+  for (int i = 0; i < 20; ++i) memory.add(page.data() + at[i], size);
+  memory.start_family();
+  ASSERT_TRUE(memory.looking());
+  for (const int i : {0, 1, 2, 5, 13, 14}) EXPECT_EQ(find(i), size) << i;
+  EXPECT_EQ(find(30), 0u) << "it was never there";
+  EXPECT_EQ(find(15), size) << "one that is new changes nothing";
+  EXPECT_EQ(memory.find(page.data() + at[16], page.data() + at[16] + size), 0u) << "it ends where nothing may be read";
+  for (int i = 30; i < 33; ++i) EXPECT_EQ(find(i), 0u);
+  EXPECT_FALSE(memory.looking()) << "a family that is too different";
+  memory.start_family();
+  EXPECT_EQ(find(1), 0u) << "the first row leads to the others";
+  EXPECT_EQ(find(0), size);
+  for (int family = 0; family < 20; ++family) {
+    memory.start_family();
+    for (int i = 0; memory.looking() && i < 10; ++i) EXPECT_EQ(find(30 + i % 10), 0u);
+  }
+  EXPECT_FALSE(memory.looking()) << "a page whose families have nothing in common";
 }
 
 TEST(kernels, skip_to_the_first_line_with_another_name) {

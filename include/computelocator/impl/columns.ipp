@@ -252,8 +252,14 @@ class column_builder {
     if (set == label_cache::none) return 0;
     const std::size_t length = cache_.lengths_[set];
     if (length == 0 || length >= rest.size() || rest[length - 1] != '}') return 0;
+    // Where the block stood on this page before, to compare is quicker than to hash.
     const std::string_view block = rest.substr(0, length);
-    if (cache_.hash(block) != cache_.hashes_[set]) return 0;
+    if (set >= places_.size()) places_.resize(std::max<std::size_t>(set + 1, cache_.hashes_.size()));
+    const char*& place = places_[set];
+    if (place == nullptr || length < 64 ? cache_.hash(block) != cache_.hashes_[set]
+                                        : !detail::same_long_bytes(block.data(), place, length))
+      return 0;
+    place = block.data();
     known_ = block.data();
     known_set_ = set;
     return length;
@@ -421,6 +427,7 @@ class column_builder {
   std::vector<std::uint32_t> family_slots_ = std::vector<std::uint32_t>(64);
   std::string_view last_name_;
   std::uint32_t last_metric_ = 0;
+  std::vector<const char*> places_;  // of each label set, the last block that known_block() recognised
   const char* known_ = nullptr;    // the block that known_block() recognised last
   std::uint32_t known_set_ = 0;
   std::vector<label_cache::run> order_;

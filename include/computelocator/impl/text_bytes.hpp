@@ -124,6 +124,24 @@ inline bool same_16_bytes(const char* a, const char* b) noexcept {
 #endif
 }
 
+/// True where `size` >= 64 bytes are equal.
+inline bool same_long_bytes(const char* a, const char* b, std::size_t size) noexcept {
+  const auto same = [&](std::size_t i) {
+#ifdef __SSE2__
+    const auto part = [&](std::size_t at) {
+      return _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a + at)), _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + at)));
+    };
+    const __m128i equal = _mm_and_si128(_mm_and_si128(part(i), part(i + 16)), _mm_and_si128(part(i + 32), part(i + 48)));
+    return _mm_movemask_epi8(equal) == 0xFFFF;
+#else
+    return std::memcmp(a + i, b + i, 64) == 0;
+#endif
+  };
+  for (std::size_t i = 0; i + 64 < size; i += 64)
+    if (!same(i)) return false;
+  return same(size - 64);
+}
+
 /// A text that stays where it is, and that others are mostly equal to. Its place, and theirs, have 16
 /// bytes that may be read.
 class known_text {

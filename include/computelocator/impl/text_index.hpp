@@ -41,7 +41,7 @@ struct lines_named {
   const char* end;  ///< of the page
 
   /// True where the line at `line` is one of them. 16 bytes there may be read.
-  bool have(const char* line) const noexcept {
+  [[gnu::always_inline]] bool have(const char* line) const noexcept {
     return name.size() < static_cast<std::size_t>(end - line) && name.begins(line) && !is(line[name.size()], name_more);
   }
 };
@@ -470,7 +470,7 @@ class line_index {
 
   /// Moves the window to `at`. One that goes on from the last is larger: whoever reads a line here
   /// and there should not pay for more.
-  void fill(std::size_t at) noexcept {
+  [[gnu::noinline]] void fill(std::size_t at) noexcept {
     size_ = at <= end_ ? std::min(size_ * 2, mark_window::most_bytes) : first_bytes;
     begin_ = at;
     end_ = std::min(at + size_, page_.size());

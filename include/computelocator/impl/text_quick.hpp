@@ -17,8 +17,11 @@ template <class Sink>
   const char* const line = page_.data() + at_;
   if (*line == '#') return quick_metadata(line);
   if (!quick_name(line)) return false;
-  if (!asked_) wanted_ = wants({line, name_before_.size()});
-  asked_ = true;
+  if (!asked_) {
+    wanted_ = wants({line, name_before_.size()});
+    if constexpr (!sink_knows) blocks_.start_family();
+    asked_ = true;
+  }
   if (!checks && !wanted_) return skip_lines(line);
 
   const char* at = line + name_before_.size();
@@ -26,30 +29,25 @@ template <class Sink>
   sample_.timestamp_text_ = {};
   sample_.timestamp_ms_.reset();
   sample_.exemplar_.reset();
-  if constexpr (requires { { sink_.known_block(page_) } -> std::convertible_to<std::size_t>; }) {
-    if (*at == '{') {
-      const std::size_t size = sink_.known_block({at, static_cast<std::size_t>(page_.data() + page_.size() - at)});
-      if (size != 0 && at + size < page_.data() + quick_until_) {
-        if (const char* const end = quick_numbers(at + size); end != nullptr) {
-          sample_.labels_.block_ = {at, size};
-          begin_ = at_;
-          end_ = static_cast<std::size_t>(end - page_.data());
-          at_ = end_ + 1;
-          sample_.name_ = {line, name_before_.size()};
-          hand_over();
-          return true;
-        }
+  if (*at == '{') {
+    if (const std::size_t size = known_block(at); size != 0) {
+      if (const char* const end = quick_numbers(at + size); end != nullptr) {
+        sample_.labels_.block_ = {at, size};
+        begin_ = at_;
+        end_ = static_cast<std::size_t>(end - page_.data());
+        at_ = end_ + 1;
+        sample_.name_ = {line, name_before_.size()};
+        hand_over();
+        return true;
       }
     }
   }
 
   index_.seek(at_);
-  sample_.labels_.block_ = {};
+  const char* const behind_name = at;
   if (*at == '{') {
-    const char* const brace = at;
-    at = quick_labels(brace);
+    at = quick_labels(at);
     if (at == nullptr) return false;
-    sample_.labels_.block_ = {brace, static_cast<std::size_t>(at - brace)};
   } else if (*at != ' ' || at[1] == '{' || detail::is_blank(at[1])) {
     return false;  // text 0.0.4 takes labels behind a blank
   }
@@ -59,6 +57,8 @@ template <class Sink>
   if (page_[newline] != '\n') return false;
   if (!index_.is_utf8(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
 
+  sample_.labels_.block_ = {behind_name, static_cast<std::size_t>(at - behind_name)};
+  if constexpr (!sink_knows) blocks_.add(behind_name, static_cast<std::size_t>(at - behind_name));
   ++index_.cursor;
   begin_ = at_;
   end_ = newline;
@@ -68,6 +68,18 @@ template <class Sink>
   if (quick_numbers(at) != nullptr) hand_over();
   else read_numbers(static_cast<std::size_t>(at - page_.data()));
   return true;
+}
+
+/// The size of the block at `block`, if these very bytes stood behind a name before and were found good.
+template <class Sink>
+[[gnu::always_inline]] inline std::size_t page_walker<Sink>::known_block(const char* block) {
+  const char* const until = page_.data() + quick_until_;
+  if constexpr (sink_knows) {
+    const std::size_t size = sink_.known_block({block, static_cast<std::size_t>(page_.data() + page_.size() - block)});
+    return block < until && size < static_cast<std::size_t>(until - block) ? size : 0;
+  } else {
+    return blocks_.looking() && block < until ? blocks_.find(block, until) : 0;
+  }
 }
 
 /// Reads "# HELP name text" and "# TYPE name word"; false, with nothing done, where a line is another.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include <computelocator/impl/text_blocks.hpp>
 #include <computelocator/impl/text_bytes.hpp>
 #include <computelocator/impl/text_index.hpp>
 #include <computelocator/impl/text_number.hpp>
@@ -231,6 +232,7 @@ class page_walker {
   }
 
   bool quick_line();
+  std::size_t known_block(const char* block);
   bool quick_metadata(const char* line);
   bool quick_name(const char* line) noexcept;
   std::size_t long_name(const char* line) const noexcept;
@@ -278,6 +280,10 @@ class page_walker {
   };
   std::array<separator, most_separators> separators_;
   std::size_t distinct_ = 0;  // so many of them, from the first on, have names that differ
+
+  static constexpr bool sink_knows = requires(Sink& sink) { { sink.known_block(std::string_view()) } -> std::convertible_to<std::size_t>; };
+  struct nothing {};
+  [[no_unique_address]] std::conditional_t<sink_knows, nothing, detail::block_memory> blocks_;
 };
 
 template <class Sink>
