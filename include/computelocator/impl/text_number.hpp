@@ -71,8 +71,7 @@ inline number_fault slow_value(std::string_view text, double& value) noexcept {
   }
   if (!is_decimal(rest)) return number_fault::syntax;
   double parsed = 0;
-  const auto [end, fault] = std::from_chars(rest.data(), rest.data() + rest.size(), parsed);
-  if (fault == std::errc::result_out_of_range) {
+  if (std::from_chars(rest.data(), rest.data() + rest.size(), parsed).ec == std::errc::result_out_of_range) {
     // from_chars says the same of 1e400 and 1e-400, and leaves the value alone. Only the former
     // is beyond a double; what tells them apart is where the first significant digit stands.
     long long magnitude = 0;
@@ -99,8 +98,6 @@ inline number_fault slow_value(std::string_view text, double& value) noexcept {
     magnitude += exponent_negative ? -exponent : exponent;
     if (magnitude > 0) return number_fault::range;
     parsed = 0;
-  } else if (fault != std::errc{} || end != rest.data() + rest.size()) {
-    return number_fault::syntax;
   }
   value = negative ? -parsed : parsed;
   return number_fault::none;
@@ -181,7 +178,7 @@ inline bool scale_exactly(std::uint64_t mantissa, int exponent, double& value) n
   const int cut = low >> 127 != 0 ? 75 : 74;  // 53 bits stay
   const uint128 rounded = low + (uint128{1} << (cut - 1));
   const uint128 rest = rounded & ((uint128{1} << cut) - 1);
-  if (rest == 0 || rest + 2 >= uint128{1} << cut || rounded < low) return false;
+  if (rest == 0 || rest + 2 >= uint128{1} << cut) return false;
   const int scale = power.exponent + 64 - spare + cut;
   value = static_cast<double>(static_cast<std::uint64_t>(rounded >> cut)) *
           std::bit_cast<double>(static_cast<std::uint64_t>(1023 + scale) << 52);

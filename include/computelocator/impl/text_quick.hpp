@@ -192,13 +192,13 @@ const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
   return before + 2;
 }
 
-/// True for {name=" and ",name=" with a good name.
+/// True for {name=" and ",name=" with a good name; `open` is a quote.
 template <class Sink>
 bool page_walker<Sink>::is_separator(const char* before, const char* open) const noexcept {
   const char* name = before + 1;
   if (*before != '{' && (*before != '"' || *name++ != ',')) return false;
   const char* const equals = open - 1;
-  if (*open != '"' || *equals != '=' || name >= equals || detail::is_digit(*name)) return false;
+  if (*equals != '=' || name >= equals || detail::is_digit(*name)) return false;
   const std::string_view whole(name, static_cast<std::size_t>(equals - name));
   if (whole == "__name__" && options_.rules != policy::prometheus) return false;
   while (equals - name >= 16 && detail::name_bytes<false>(name) == 16) name += 16;

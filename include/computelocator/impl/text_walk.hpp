@@ -66,8 +66,7 @@ inline void labels_view::iterator::look() noexcept {
     }
     while (i < rest_.size() && detail::is_blank(rest_[i])) ++i;
     if (i >= rest_.size() || rest_[i] != '=') {
-      if (i == start) break;  // not a checked block: end rather than stand still
-      continue;               // the metric's own quoted name
+      continue;  // the metric's own quoted name
     }
     ++i;
     while (i < rest_.size() && detail::is_blank(rest_[i])) ++i;
@@ -99,7 +98,7 @@ class page_walker {
       : page_(page), sink_(sink), options_(options), index_(page, kernel), kernel_(kernel), base_(from.base),
         last_sample_(from.last_sample), over_(from.over), result_(from.so_far) {
     // The scalar kernel is the specification: it reads every line with care.
-    if (kernel.index != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof && !over_)
+    if (kernel.index != detail::index_scalar && page.size() > detail::line_index::margin && !result_.saw_eof)
       quick_until_ = page.size() - detail::line_index::margin;
     if (base_ == 0 && page_.starts_with("\xEF\xBB\xBF")) {
       if (lenient()) at_ = 3;
@@ -121,7 +120,7 @@ class page_walker {
     at_ = newline ? end_ + 1 : end_;
     if (lenient() && end_ > begin_ && page_[end_ - 1] == '\r') --end_;
     if (!newline && strict() && !openmetrics()) return fail(parse_errc::missing_newline, end_);
-    if (result_.saw_eof && openmetrics()) {
+    if (result_.saw_eof) {
       end_page();
       fail(parse_errc::text_after_eof, begin_);
       return false;
@@ -157,8 +156,7 @@ class page_walker {
   static constexpr bool checks = requires(Sink& sink, const sample_view& sample) { sink.check(sample); };
 
   bool fail(parse_errc code, std::size_t offset) {
-    const std::size_t end = end_ < begin_ ? begin_ : end_;
-    return fail(parse_error{code, base_ + offset, cut(begin_, end - begin_)});
+    return fail(parse_error{code, base_ + offset, line()});
   }
 
   /// A fault of a line before this one, which may be gone already.
@@ -566,7 +564,7 @@ bool page_walker<Sink>::read_numbers(std::size_t at) {
       sample_.timestamp_ms_ = time;
       if (next() && !exemplar_at(at)) return fail(parse_errc::trailing_text, at);
     }
-    if (at < end_ && exemplar_at(at)) {
+    if (at < end_) {  // an exemplar
       const bool going = read_exemplar(at + 2);
       if (failed_line_) return going;
     }
