@@ -17,7 +17,7 @@ help:
 	@echo '              with BY=sources as where no wheel fits'
 	@echo 'make apiserver  run the manifests and the library against a real Kubernetes API server, built once'
 	@echo 'make kubelet  read a real kubelet with containerd, joined to that API server; needs root'
-	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected'
+	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected, 15 minutes'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make soak     small pages by chance, read by every kernel: RUNS=100000000 SEED=1'
