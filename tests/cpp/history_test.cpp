@@ -389,6 +389,19 @@ TEST(history_usage, interpolates_between_the_samples_own_times) {
   }
 }
 
+TEST(history_usage, seconds_that_a_limit_held_a_container_back) {
+  cl::history history;
+  const double throttled[] = {5, 5.5, 8.5, 0.25};  // of a new instance at last
+  for (int i = 0; i < 4; ++i) {
+    const std::string of = page::container(1, i < 3 ? "aa" : "bb");
+    const std::int64_t at = t0 + i * 10'000;
+    page().cpu(of, i < 3 ? i : 0.5, at).row("container_cpu_cfs_throttled_seconds_total", of, throttled[i], at).add_to(history, at);
+  }
+  EXPECT_NEAR(number(used(history, event(0, 20)), "throttled_seconds", 0), 3.5, 1e-9);
+  EXPECT_NEAR(number(used(history, event(5, 12)), "throttled_seconds", 0), 0.25 + 0.6, 1e-9);
+  EXPECT_NEAR(number(used(history, event(10, 30)), "throttled_seconds", 0), 3.25, 1e-9) << "a restart";
+}
+
 TEST(history_usage, whole_events_add_up_whatever_way_they_are_cut) {
   cl::history history;
   five_samples(history);
