@@ -3,11 +3,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <computelocator/error.hpp>
 #include <computelocator/secret.hpp>
 
 namespace computelocator {
@@ -44,6 +47,8 @@ struct credentials {
 struct access {
   tls_settings tls;
   credentials who;
+  /// Why not to connect to an address that a host's name stands for; empty: to all of them.
+  std::function<std::optional<error>(const std::string& address)> refuses;
 };
 
 /// Where to scrape: one HTTP GET that gives one page.

@@ -332,6 +332,21 @@ TEST(target, addresses_that_a_node_must_not_have) {
   EXPECT_EQ(cl::kubelet_target(node_at("127.0.0.1"), somewhere("10.96.0.1"), allow).error().code, cl::errc::invalid_argument);
 }
 
+TEST(target, a_name_is_judged_by_the_address_that_it_stands_for) {
+  cl::cluster_config cluster;
+  cluster.host = "10.0.0.1";
+  cluster.access = std::make_shared<const cl::access>();
+  cl::route_options options;
+  options.allowed_ranges = {"169.254.7.0/24"};
+  const auto far = cl::kubelet_access(cluster, options);
+  EXPECT_FALSE(far->refuses("10.0.0.2"));
+  EXPECT_FALSE(far->refuses("169.254.7.1"));
+  for (const char* bad : {"127.0.0.1", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:127.0.0.1", "0.0.0.0", "224.0.0.1"})
+    EXPECT_EQ(far->refuses(bad)->code, cl::errc::address_refused) << bad;
+  cluster.host = "127.0.0.1";
+  EXPECT_FALSE(cl::kubelet_access(cluster, options)->refuses("127.1.0.1"));
+}
+
 TEST(target, direct_and_through_the_api_server) {
   cl::route_options options;
   options.metrics = {"container_memory_limit_bytes"};

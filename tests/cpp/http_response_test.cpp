@@ -143,12 +143,30 @@ TEST(http_response, small_chunks_of_an_honest_server_are_no_excess) {
 }
 
 TEST(http_response, an_error_answer_is_read_no_further_than_its_limit) {
-  const std::string head = "HTTP/1.1 500 Oops\r\nContent-Length: 4000000\r\n\r\n";
-  const verdict got = judge(head + std::string(4'000'000, 'x'), 4096);
-  EXPECT_EQ(got.code, "");
-  EXPECT_EQ(got.status, 500);
-  EXPECT_EQ(got.body.size(), cl::http_limits{}.max_error_body_bytes);
-  EXPECT_FALSE(got.reusable);
+  for (const char* framing : {"Content-Length: 4000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3d0900\r\n"}) {
+    cl::http_limits limits;
+    limits.max_body_bytes = 1 << 20;  // of a 200
+    const verdict got = judge(std::string("HTTP/1.1 500 Oops\r\n") + framing + std::string(4'000'000, 'x'), 4096, limits);
+    EXPECT_EQ(got.code, "") << framing;
+    EXPECT_EQ(got.status, 500);
+    EXPECT_EQ(got.body.size(), limits.max_error_body_bytes);
+    EXPECT_FALSE(got.reusable);
+  }
+}
+
+TEST(http_response, another_protocol_is_named) {
+  const struct {
+    std::string bytes;
+    const char* said;
+  } rows[] = {{std::string("\x15\3\1\0\2\2\x46", 7), "the peer speaks TLS on this port; say https://"},
+              {std::string("\0\0\x12\4\0\0\0\0\0", 9), "the peer speaks HTTP/2, not HTTP/1.1"},
+              {"<html>", "the answer is not HTTP/1.1"},
+              {"\x15", "the answer is not HTTP/1.1"}};
+  for (const auto& row : rows) {
+    response_reader reader({});
+    reader.feed(row.bytes);
+    EXPECT_EQ(reader.failure()->what, row.said);
+  }
 }
 
 TEST(http_response, bytes_behind_the_answer_end_the_connection) {

@@ -12,7 +12,7 @@ MAY_USE = {
     "error": set(),
     "secret": set(),
     "outcome": {"error"},
-    "target": {"secret"},
+    "target": {"error", "secret"},
     "token": {"error", "secret"},
     "text": set(),
     "openmetrics": {"text"},

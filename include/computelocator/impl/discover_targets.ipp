@@ -132,12 +132,11 @@ inline bool is_local_cluster(const cluster_config& cluster) {
   return server ? is_loopback(*server) : is_local_name(cluster.host);
 }
 
-inline std::optional<error> check_address(const std::string& address, const std::string& where,
-                                          const cluster_config& cluster,
-                                          const route_options& options) {
+inline std::optional<error> check_address(const std::string& address, const std::string& where, bool local_cluster,
+                                          const std::vector<std::string>& allowed_ranges) {
   const auto number = read_ip(address);
   bool allowed = false;
-  for (const std::string& range : options.allowed_ranges) {
+  for (const std::string& range : allowed_ranges) {
     auto inside = within(number.value_or(ip{}), range);
     if (!inside) return std::move(inside).error();
     allowed = allowed || (number && *inside);
@@ -153,7 +152,7 @@ inline std::optional<error> check_address(const std::string& address, const std:
         "correct the node's addresses, or go through the API server"};
   }
   const char* const why = refused_because(*number);
-  if (why == nullptr || allowed || (is_loopback(*number) && is_local_cluster(cluster)))
+  if (why == nullptr || allowed || (is_loopback(*number) && local_cluster))
     return std::nullopt;
   return error{errc::address_refused, where,
                "its address " + printable(address) + " " + why + " and is refused",
@@ -210,7 +209,7 @@ inline result<target> target_of(const node& of, const cluster_config& cluster,
     return error{
         errc::address_refused, where, "has no address of the types asked for",
         "see `kubectl get node " + printable(of.name) + " -o yaml`, or go through the API server"};
-  if (auto refused = check_address(*address, where, cluster, options)) return std::move(*refused);
+  if (auto refused = check_address(*address, where, is_local_cluster(cluster), options.allowed_ranges)) return std::move(*refused);
   if (options.tls == tls_mode::pin) {
     const auto pin = options.pins.find(of.uid);
     if (pin != options.pins.end() && !is_pin(pin->second))
@@ -287,6 +286,10 @@ std::shared_ptr<const access> kubelet_access(const cluster_config& cluster,
     made.tls.ca_pem = cluster.access->tls.ca_pem;
     made.tls.ca_file = cluster.access->tls.ca_file;
   }
+  made.refuses = [local = detail::discover_::is_local_cluster(cluster),
+                  ranges = options.allowed_ranges](const std::string& address) {
+    return detail::discover_::check_address(address, {}, local, ranges);
+  };
   return std::make_shared<const access>(std::move(made));
 }
 

@@ -1,6 +1,7 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include <netdb.h>
+#include <sys/resource.h>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -132,6 +134,26 @@ inline error connect_failure(const boost::system::error_code& ec) {
           "check the route to that network; through the API server (route=\"api_server\") needs none"};
 }
 
+/// A peer that says our credential back must not get it into a message.
+inline void blot_out(const secret& what, std::string& in) {
+  if (what.empty()) return;
+  for (std::size_t at = 0; (at = in.find(what.reveal(), at)) != std::string::npos;)
+    in.replace(at, what.reveal().size(), "[secret]");
+}
+
+inline void take_header(message_parser& from, const http_request& asked, http_answer& to) {
+  for (std::string* each : {&from.content_type, &from.content_encoding, &from.retry_after, &from.location, &from.body}) {
+    if (each == &from.body && from.status == 200) continue;  // a page, which stands in no message
+    blot_out(asked.token, *each);
+    if (asked.access) blot_out(asked.access->who.password, *each);
+  }
+  to.status = from.status;
+  to.content_type = std::move(from.content_type);
+  to.content_encoding = std::move(from.content_encoding);
+  to.retry_after = std::move(from.retry_after);
+  to.location = std::move(from.location);
+}
+
 inline bool visible(std::string_view text) {
   for (const char c : text)
     if (c <= 0x20 || c > 0x7E) return false;
@@ -182,7 +204,13 @@ struct http_client::state : std::enable_shared_from_this<http_client::state> {
   detail::http_::tls_contexts contexts;
   std::set<std::shared_ptr<exchange>> live;
   std::deque<detail::http_::kept> kept;
-  static constexpr std::size_t max_kept = 10'000;
+
+  /// Half of the descriptors at most: the program and what is under way need some, too.
+  static std::size_t max_kept() {
+    rlimit bound{};
+    if (::getrlimit(RLIMIT_NOFILE, &bound) != 0) return 100;
+    return std::min<std::size_t>(bound.rlim_cur / 2, 10'000);
+  }
 
   boost::asio::awaitable<void> carry_out(std::shared_ptr<exchange> of);
   boost::asio::awaitable<bool> connect(exchange& of);
@@ -221,7 +249,7 @@ bool http_client::state::take_kept(exchange& of) {
 void http_client::state::keep(exchange& of) {
   const bool pinned = of.request.access && of.request.access->tls.mode == tls_mode::pin;
   kept.push_back({key(of.request, pinned ? of.link->pin : of.request.pin), std::move(of.link)});
-  if (kept.size() > max_kept) {
+  if (kept.size() > max_kept()) {
     kept.front().link->close();
     kept.pop_front();
   }
@@ -251,6 +279,19 @@ boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
       co_return false;
     }
     addresses = std::move(found->addresses);
+    // Judged here and not by its name, which may stand for another address each time it is asked.
+    std::optional<error> refused;
+    if (of.request.access && of.request.access->refuses)
+      std::erase_if(addresses, [&](const asio::ip::address& each) {
+        auto why = of.request.access->refuses(each.to_string());
+        if (!why) return false;
+        refused = std::move(why);
+        return true;
+      });
+    if (addresses.empty()) {
+      fail(of, std::move(*refused));
+      co_return false;
+    }
   }
 
   const auto connecting = clock::now();
@@ -292,6 +333,14 @@ boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
       co_return true;
     }
     last = connect_failure(ec);
+    // What is kept for later makes room for what is asked for now.
+    if (last.code == errc::out_of_descriptors && !kept.empty()) {
+      for (std::size_t half = (kept.size() + 1) / 2; half > 0; --half) {
+        kept.front().link->close();
+        kept.pop_front();
+      }
+      --i;
+    }
   }
   of.answer.connect_time = clock::now() - connecting;
   fail(of, std::move(last));
@@ -394,11 +443,7 @@ boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
   if (first != clock::time_point{}) of.answer.body_time = clock::now() - first;
   of.answer.wire_bytes = reader.bytes();
   message_parser& message = reader.message();
-  of.answer.status = message.status;
-  of.answer.content_type = std::move(message.content_type);
-  of.answer.content_encoding = std::move(message.content_encoding);
-  of.answer.retry_after = std::move(message.retry_after);
-  of.answer.location = std::move(message.location);
+  take_header(message, of.request, of.answer);
   if (of.ended_by && !(reader.done() && !reader.failure())) {
     fail(of, {});
     co_return;

@@ -56,6 +56,7 @@ class message_parser final : public beast_http::basic_parser<false> {
   void on_response_impl(int code, text, int version, error_code&) override {
     status = code;
     version_ = version;
+    if (code != 200) body_limit(boost::none);  // take() reads its start and leaves the rest
   }
   void on_field_impl(beast_http::field name, text, text given, error_code& ec) override {
     const std::string_view value(given.data(), given.size());
@@ -136,6 +137,10 @@ class response_reader {
   std::size_t feed(std::string_view data) {
     std::size_t taken = 0;
     while (!done_) {
+      if (started_at_ == bytes_ && !begins_as_http(data.substr(taken))) {
+        fail(errc::http_malformed, not_http(data.substr(taken)));
+        break;
+      }
       boost::beast::error_code ec;
       // Beast wants at least a byte, and of chunks five, which the last one has: "0", two line ends. It
       // asserts as much, so a peer could end a program that was built with assertions.
@@ -174,8 +179,6 @@ class response_reader {
     }
     const std::string_view rest = data.substr(taken);
     pending_ = rest.size();
-    if (!done_ && !parser_->is_header_done() && started_at_ == bytes_ && !begins_as_http(rest))
-      fail(errc::http_malformed, "the answer is not HTTP/1.1");
     if (!done_ && rest.size() > limits_.max_header_bytes + limits_.max_framing_excess)
       fail(errc::too_large, "a header or chunk line beyond the limit");
     return taken;
@@ -205,6 +208,13 @@ class response_reader {
   static bool begins_as_http(std::string_view text) {
     constexpr std::string_view start = "HTTP/1.";
     return text.substr(0, start.size()) == start.substr(0, text.size());
+  }
+  static const char* not_http(std::string_view text) {
+    // An alert or handshake of TLS 1.x; the frame of settings that begins HTTP/2.
+    if (text.substr(1, 1) == "\x03" && (text[0] == '\x15' || text[0] == '\x16'))
+      return "the peer speaks TLS on this port; say https://";
+    if (text.size() > 3 && text[0] == '\0' && text[3] == '\x04') return "the peer speaks HTTP/2, not HTTP/1.1";
+    return "the answer is not HTTP/1.1";
   }
   bool excess() const {
     if (!parser_->is_header_done() || !parser_->chunked()) return false;

@@ -149,6 +149,13 @@ struct scraper::run : std::enable_shared_from_this<run> {
     if (at.access && at.access->tls.mode == tls_mode::pin && !at.node_uid.empty() && !answer.peer_pin.empty() &&
         !(answer.failure && answer.failure->code == errc::tls_pin_mismatch))
       owner.pins_.try_emplace(at.node_uid, answer.peer_pin);
+    // Descriptors come free as other targets end: wait for one, as long as there is time.
+    constexpr std::chrono::milliseconds pause(50);
+    if (!stopped && answer.failure && answer.failure->code == errc::out_of_descriptors && pause < left) {
+      --of->attempt;
+      later.push_back({now + pause, of});
+      return;
+    }
     const retry_plan plan = stopped ? retry_plan{}
                                     : plan_retry(answer, of->attempt, owner.options_.attempts, left,
                                                  of->token_renewed || !at.access || at.access->who.token_file.empty());
