@@ -136,7 +136,10 @@ std::unique_ptr<py_collector> open_collector(const py::dict& given) {
     const std::string name = py::str(key);
     if (name == "kubeconfig") options.kubeconfig = py::cast<std::string>(value);
     else if (name == "context") options.context = py::cast<std::string>(value);
-    else if (name == "route") {
+    else if (name == "exec_plugins") {
+      const std::string rule = py::str(value);
+      options.exec_plugins = rule == "allow" ? exec_rule::allow : rule == "deny" ? exec_rule::deny : exec_rule::automatic;
+    } else if (name == "route") {
       const std::string way = py::str(value);
       options.route = way == "direct" ? route::direct : way == "api_server" ? route::api_server : route::automatic;
     } else if (name == "node_selector") options.node_selector = py::cast<std::string>(value);

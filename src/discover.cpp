@@ -1,4 +1,5 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#include <computelocator/impl/discover_exec.ipp>
 #include <computelocator/impl/discover_kubeconfig.ipp>
 #include <computelocator/impl/discover_lists.ipp>
 #include <computelocator/impl/discover_targets.ipp>

@@ -40,9 +40,17 @@ struct cluster_config {
   std::string url() const;
 };
 
+/// Whether a kubeconfig may name a program to be run.
+enum class exec_rule : std::uint8_t {
+  automatic,  ///< not inside a pod (KUBERNETES_SERVICE_HOST is set there)
+  allow,
+  deny
+};
+
 struct kubeconfig_options {
   std::string path;      ///< this file alone; empty: the KUBECONFIG list, else ~/.kube/config
   std::string context;   ///< empty: current-context
+  exec_rule exec_plugins = exec_rule::automatic;
   environment_lookup environment;
 };
 
@@ -54,13 +62,26 @@ struct in_cluster_options {
 struct cluster_options {
   std::string kubeconfig;
   std::string context;
+  exec_rule exec_plugins = exec_rule::automatic;
   std::string service_account_directory = "/var/run/secrets/kubernetes.io/serviceaccount";
   environment_lookup environment;
 };
 
 /// Reads and merges kubeconfig files as kubectl does. Files are regular and at most 1 MiB.
-/// Exec plugins, auth providers, impersonation and proxy-url give errc::unsupported.
+/// An exec plugin is read and not run. Auth providers, impersonation and proxy-url give errc::unsupported.
 result<cluster_config> read_kubeconfig(const kubeconfig_options& options = {});
+
+/// What an exec plugin gave.
+struct exec_credential {
+  secret token;
+  std::string client_certificate_pem;
+  secret client_key_pem;
+  std::optional<std::chrono::system_clock::time_point> expires;  ///< empty: when it is refused
+};
+
+/// Reads the plugin's standard output. One that is expired at `now`, or that holds nothing, is an error.
+result<exec_credential> read_exec_credential(const exec_plugin& from, std::string_view output,
+                                             std::chrono::system_clock::time_point now);
 
 /// Reads what a pod is given. The token stays a file name, so that it is read again.
 result<cluster_config> read_in_cluster(const in_cluster_options& options = {});

@@ -10,6 +10,7 @@
 #include <computelocator/impl/collect_page.ipp>
 #include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>
+#include <computelocator/impl/discover_exec.ipp>
 #include <computelocator/impl/discover_kubeconfig.ipp>
 #include <computelocator/impl/discover_lists.ipp>
 #include <computelocator/impl/discover_targets.ipp>
@@ -18,6 +19,7 @@
 #include <computelocator/impl/http.ipp>
 #include <computelocator/impl/inflate.ipp>
 #include <computelocator/impl/outcome.ipp>
+#include <computelocator/impl/process.ipp>
 #include <computelocator/impl/samples_json.ipp>
 #include <computelocator/impl/scrape.ipp>
 #include <computelocator/impl/target.ipp>

@@ -32,6 +32,15 @@ struct tls_settings {
   std::string pin;            ///< sha256 of the peer's SubjectPublicKeyInfo, lower-case hex; empty with `pin`: first use
 };
 
+/// A program that gives a credential (client.authentication.k8s.io), as a kubeconfig names it.
+struct exec_plugin {
+  std::string where;                 ///< what messages call it
+  std::vector<std::string> command;  ///< the program and its arguments
+  std::vector<std::pair<std::string, std::string>> environment;  ///< set beside our own
+  std::string api_version;           ///< "client.authentication.k8s.io/v1" or "/v1beta1"
+  std::string install_hint;          ///< shown where the program is missing
+};
+
 /// Who we are to a peer. A token goes only to a peer that is verified or pinned,
 /// never over plain HTTP.
 struct credentials {
@@ -39,6 +48,9 @@ struct credentials {
   std::string token_file;          ///< read again at most every 60 s, and once after a 401
   std::string client_certificate_pem;
   secret client_key_pem;
+  std::string client_certificate_file;  ///< read again when a handshake finds it changed; empty: the text alone
+  std::string client_key_file;
+  std::shared_ptr<const exec_plugin> exec;  ///< gives what stands above; run by whoever asks the API server
   std::string username;            ///< basic authentication, from a kubeconfig
   secret password;
 };

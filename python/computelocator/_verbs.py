@@ -211,6 +211,7 @@ class Collector:
         *,
         kubeconfig: Path | None = None,
         context: str | None = None,
+        exec_plugins: str = "auto",
         metrics: Names | None = None,
         namespaces: Names | None = None,
         node_selector: str | None = None,
@@ -226,6 +227,7 @@ class Collector:
         policy: str = "lenient",
         keep_pages: bool = False,
     ) -> None:
+        choose("exec_plugins", exec_plugins, ("auto", "allow", "deny"))
         choose("route", route, ("auto", "direct", "api_server"))
         choose("kubelet_tls", kubelet_tls, ("verify", "pin", "insecure"))
         choose("policy", policy, ("lenient", "prometheus", "strict"))
@@ -245,6 +247,7 @@ class Collector:
             {
                 "kubeconfig": os.fspath(kubeconfig) if kubeconfig is not None else "",
                 "context": context or "",
+                "exec_plugins": exec_plugins,
                 "all_metrics": every,
                 "metrics": [] if every else names(metrics),
                 "namespaces": names(namespaces),
@@ -326,6 +329,7 @@ def scrape(
     *,
     kubeconfig: Path | None = None,
     context: str | None = None,
+    exec_plugins: str = "auto",
     metrics: Names | None = None,
     namespaces: Names | None = None,
     node_selector: str | None = None,
@@ -351,6 +355,8 @@ def scrape(
         service account.
     context : str, optional
         A context of the kubeconfig in place of its current one.
+    exec_plugins : {"auto", "allow", "deny"}
+        Whether a kubeconfig may name a program that gives the credential. "auto": not in a pod.
     metrics : str or sequence of str, optional
         Names of metrics; "all" for every metric. Default: the 16 of `container_metrics`.
     namespaces : str or sequence of str, optional
@@ -409,6 +415,7 @@ def scrape(
     collector = Collector(
         kubeconfig=kubeconfig,
         context=context,
+        exec_plugins=exec_plugins,
         metrics=metrics,
         namespaces=namespaces,
         node_selector=node_selector,

@@ -204,6 +204,7 @@ def sweep(options: argparse.Namespace, kubeconfig: str | None) -> tuple[Snapshot
         collector = Collector(
             kubeconfig=kubeconfig,
             context=getattr(options, "context", None),
+            exec_plugins=options.exec_plugins,
             metrics="all" if options.all_metrics else options.metric,
             namespaces=options.namespace,
             node_selector=options.node_selector,
@@ -314,6 +315,12 @@ def add_scraping(to: argparse.ArgumentParser) -> None:
         choices=("auto", "direct", "api_server"),
         default="auto",
         help="the way to the kubelets; auto: direct in a pod, else through the API server",
+    )
+    to.add_argument(
+        "--exec-plugins",
+        choices=("auto", "allow", "deny"),
+        default="auto",
+        help="whether a kubeconfig may name a program to be run; auto: not in a pod",
     )
     to.add_argument("--kubelet-tls", choices=("verify", "pin", "insecure"), default="verify")
     to.add_argument("--kubelet-ca", metavar="FILE", help="PEM certificates that sign kubelets")

@@ -163,7 +163,6 @@ TEST(kubeconfig, each_error_says_what_and_where) {
       {"device", config(server + ", certificate-authority: /dev/zero", "token: t"), "bad_configuration", "regular file"},
       {"key alone", config(server, "client-key-data: S0VZ"), "bad_configuration", "certificate"},
       {"no token file", config(server, "tokenFile: nowhere"), "bad_configuration", "nowhere"},
-      {"exec", config(server, "exec: {command: aws}"), "unsupported", "kubectl create token"},
       {"provider", config(server, "auth-provider: {name: gcp}"), "unsupported", "auth-provider"},
       {"impersonation", config(server, "as: root"), "unsupported", "impersonation"},
       {"proxy", config(server + ", proxy-url: 'http://p'", "token: t"), "unsupported", "proxy-url"},

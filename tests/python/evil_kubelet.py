@@ -72,6 +72,7 @@ class Wire:
             await self._flush()
             return False
         self.peer.handshakes += 1
+        self.peer.on_handshake(self.tls)
         return True
 
     async def _do(self, step):
@@ -137,7 +138,8 @@ class Peer:
         self.raw, self.heard = bytearray(), bytearray()  # what came, and what came of it behind TLS
         self.requests, self.refused = [], []
         self.came, self.left = [], []  # when
-        self.port = 0
+        self.port, self.loop, self.open = 0, None, set()
+        self.on_handshake = lambda tls: None
 
     @property
     def connections(self):
@@ -146,12 +148,23 @@ class Peer:
     async def serve(self, reader, writer):
         self.came.append(time.monotonic())
         wire = Wire(self, reader, writer)
+        self.open.add(writer)
         with suppress(OSError, ssl.SSLError, EOFError):
             try:
                 await self._serve(wire)
             finally:
                 self.left.append(time.monotonic())
                 writer.transport.abort()
+                self.open.discard(writer)
+
+    def hang_up(self):
+        """Reset the connections that are open."""
+
+        async def abort():
+            for writer in list(self.open):
+                writer.transport.abort()
+
+        asyncio.run_coroutine_threadsafe(abort(), self.loop).result(10)
 
     async def _serve(self, wire):
         if not self.early and self.context and not await wire.shake(self.context):
@@ -206,6 +219,7 @@ class Peers:
 
     def add(self, script, context=None, *, early=False, host="127.0.0.1"):
         peer = Peer(script, context, early)
+        peer.loop = self._loop
         start = asyncio.start_server(peer.serve, host, 0, backlog=512)
         server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
         self._servers[peer] = server

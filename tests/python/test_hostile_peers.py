@@ -498,6 +498,13 @@ def test_h18_an_api_server_that_sends_elsewhere(cluster, peers):
     assert caught.value.code == "redirect_refused" and thief.connections == 0
 
 
+@pytest.mark.parametrize("token", ["secret", "t"])
+def test_h21_a_token_that_stands_in_what_takes_its_place(cluster, peers, token):
+    cluster.node("echo", peers.add(says(answer(b"a secret t", status="500 No")), cluster.authority.context_of_good))
+    found = collector(cluster, cluster.config(user=f"{{token: {token}}}")).sweep().outcomes()["message"][0]
+    assert found.endswith({"secret": ": a [secret] t", "t": ": a secret t"}[token])
+
+
 def test_h19_a_token_is_read_again_once(cluster, peers, tmp_path):
     token = tmp_path / "token"
     token.write_text("old-token")

@@ -29,9 +29,10 @@ MAY_USE = {
     "discover": {"error", "inventory", "target", "token"},
     "http": {"error", "outcome", "secret", "target"},
     "inflate": {"error"},
+    "process": {"error", "secret"},
     "scrape": {"error", "http", "outcome", "target", "token"},
     "collect": {"arrow", "cadvisor", "columns", "discover", "error", "history", "http", "inflate", "inventory",
-                "outcome", "samples_json", "scrape", "secret", "table", "target", "token"},
+                "outcome", "process", "samples_json", "scrape", "secret", "table", "target", "token"},
 }  # fmt: skip
 
 # Header-only, and with nothing but the standard library.

@@ -12,6 +12,7 @@
 
 #include <computelocator/collect.hpp>
 #include <computelocator/http.hpp>
+#include <computelocator/impl/collect_credentials.hpp>
 #include <computelocator/impl/collect_page.ipp>
 #include <computelocator/impl/collect_workers.hpp>
 #include <computelocator/impl/token_file.hpp>
@@ -30,6 +31,7 @@ struct listing {
   bool done = false;
   int attempts = 0;
   bool token_renewed = false;
+  std::shared_ptr<const access> asked_with;
 
   explicit listing(list_options options) : lister(std::move(options)) {}
 };
@@ -39,6 +41,7 @@ struct listing {
 struct collector::state {
   collect_options options;
   cluster_config cluster;
+  detail::collect_::credential_source credentials;
   std::string kubelet_ca;
   std::shared_ptr<const access> kubelets;  // the same in each sweep: connections are kept by it
   http_client client;
@@ -52,7 +55,7 @@ struct collector::state {
   std::map<std::string, std::string> pins;
 
   state(collect_options given, cluster_config found, std::string ca)
-      : options(std::move(given)), cluster(std::move(found)), kubelet_ca(std::move(ca)),
+      : options(std::move(given)), cluster(std::move(found)), credentials(cluster.access), kubelet_ca(std::move(ca)),
         pages(client, scraping(options)), pool(options.parsers), share(options.share) {}
 
   static scrape_options scraping(const collect_options& from) {
@@ -65,6 +68,8 @@ struct collector::state {
     return made;
   }
 
+  /// Sees to it that cluster.access holds a credential; may run the kubeconfig's exec plugin.
+  result<std::monostate> authenticate();
   template <class T>
   void ask(const std::shared_ptr<detail::collect_::listing<T>>& of, std::chrono::steady_clock::time_point deadline);
   template <class T>
@@ -76,6 +81,20 @@ struct collector::state {
                 collected_page& into, outcome& told);
   result<snapshot> sweep();
 };
+
+result<std::monostate> collector::state::authenticate() {
+  auto now = credentials.current([this] {
+    if (report) report(0, 0, 0);
+    return !stop.stop_requested();
+  });
+  if (!now) return std::move(now).error();
+  if (*now != cluster.access) {
+    cluster.access = std::move(now).value();
+    kubelets = nullptr;
+    client.close_kept();  // they belong to whom we were before
+  }
+  return ok();
+}
 
 template <class T>
 void collector::state::ask(const std::shared_ptr<detail::collect_::listing<T>>& of,
@@ -93,7 +112,7 @@ void collector::state::ask(const std::shared_ptr<detail::collect_::listing<T>>& 
   request.port = cluster.port;
   request.path = of->lister.path();
   request.accept = "application/json";
-  request.access = cluster.access;
+  request.access = of->asked_with = cluster.access;
   if (cluster.access) request.pin = cluster.access->tls.pin;
   request.token = std::move(token).value();
   request.deadline = deadline;
@@ -119,6 +138,14 @@ bool collector::state::answered(detail::collect_::listing<T>& of, http_answer an
   if (answer.status == 401 && !of.token_renewed && cluster.access && !cluster.access->who.token_file.empty()) {
     of.token_renewed = true;
     if (pages.tokens().token_for(cluster.access, true)) return true;
+  }
+  if (answer.status == 401 && !of.token_renewed && cluster.access && cluster.access->who.exec) {
+    of.token_renewed = true;
+    if (of.asked_with == cluster.access) credentials.refused();
+    auto known = authenticate();
+    if (known) return true;
+    of.failure = std::move(known).error();
+    return false;
   }
   std::string text = std::move(answer.body);
   if (answer.content_encoding == "gzip") {
@@ -257,6 +284,7 @@ result<snapshot> collector::state::sweep() {
   made.started = std::chrono::system_clock::now();
   made.source = cluster.source;
   made.namespaces = options.namespaces;
+  if (auto known = authenticate(); !known) return std::move(known).error();
   auto listed = list();
   if (!listed) return std::move(listed).error();
   made.inventory = std::move(listed).value();
@@ -359,6 +387,7 @@ result<collector> collector::open(collect_options options) {
   cluster_options where;
   where.kubeconfig = options.kubeconfig;
   where.context = options.context;
+  where.exec_plugins = options.exec_plugins;
   auto found = find_cluster(where);
   if (!found) return std::move(found).error();
   std::string ca;

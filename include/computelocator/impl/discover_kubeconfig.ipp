@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <computelocator/discover.hpp>
+#include <computelocator/impl/discover_exec.ipp>
 #include <computelocator/impl/discover_values.ipp>
 #include <computelocator/impl/discover_yaml.hpp>
 #include <computelocator/impl/token_file.hpp>
@@ -30,10 +31,6 @@ inline std::optional<std::string> look_up(const environment_lookup& in, const st
   if (in) return in(name);
   const char* const value = std::getenv(name.c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-inline error bad_config(std::string where, std::string what, std::string advice = {}) {
-  return {errc::bad_configuration, std::move(where), std::move(what), std::move(advice)};
 }
 
 /// RFC 4648 with its padding: without it a cut text would pass. White space is skipped, since
@@ -75,15 +72,6 @@ struct merged_config {
   std::string current_context;
   std::vector<std::string> files;
 };
-
-inline std::string folder_of(const std::string& file) {
-  const std::size_t slash = file.rfind('/');
-  return slash == std::string::npos ? "." : slash == 0 ? "/" : file.substr(0, slash);
-}
-
-inline std::string resolved(const std::string& path, const std::string& file) {
-  return path.empty() || path.front() == '/' ? path : folder_of(file) + "/" + path;
-}
 
 /// `kind` is "cluster", "user" or "context": the name of the inner map, too.
 inline std::optional<error> take_entries(const yaml_node& root, const std::string& kind,
@@ -131,29 +119,6 @@ inline std::optional<error> take_file(const std::string& text, const std::string
     to.current_context = current->text;
   to.files.push_back(file);
   return std::nullopt;
-}
-
-inline std::string text_of(const yaml_node& in, std::string_view name) {
-  const yaml_node* const found = in.find(name);
-  return found == nullptr || found->null() || found->what != yaml_node::kind::scalar ? std::string()
-                                                                                     : found->text;
-}
-inline bool has(const yaml_node& in, std::string_view name) {
-  const yaml_node* const found = in.find(name);
-  return found != nullptr && !found->null();
-}
-
-/// A word that is no truth value is refused: a typing error must not decide how a peer is judged.
-inline result<bool> truth_of(const yaml_node& in, std::string_view name, const std::string& where) {
-  if (!has(in, name)) return false;
-  const std::string text = text_of(in, name);
-  if (in.find(name)->plain) {
-    for (const char* yes : {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
-      if (text == yes) return true;
-    for (const char* no : {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
-      if (text == no) return false;
-  }
-  return bad_config(where, std::string(name) + " is neither true nor false", "write true or false");
 }
 
 /// Nothing would silently stand for the system's CAs, or for no certificate.
@@ -265,16 +230,10 @@ inline std::optional<error> read_cluster(const config_entry& from, const std::st
 }
 
 inline std::optional<error> read_user(const config_entry& from, const std::string& where,
-                                      const cluster_config& cluster, access& into) {
+                                      const cluster_config& cluster, const config_entry& cluster_entry,
+                                      bool may_run, access& into) {
   constexpr const char* instead =
       "give this user a token (kubectl create token NAME) or a client certificate";
-  if (has(from.value, "exec")) {
-    const yaml_node* const exec = from.value.find("exec");
-    return error{
-        errc::unsupported, where,
-        "the exec plugin " + printable(text_of(*exec, "command")) + " is not supported yet",
-        instead};
-  }
   if (has(from.value, "auth-provider"))
     return error{errc::unsupported, where, "auth-provider is not supported", instead};
   for (const char* name : {"as", "as-uid", "as-groups", "as-user-extra"})
@@ -299,6 +258,11 @@ inline std::optional<error> read_user(const config_entry& from, const std::strin
   if (!certificate) return std::move(certificate).error();
   auto key = data_or_file(from, "client-key", where);
   if (!key) return std::move(key).error();
+  const auto file_of = [&](const std::string& name) {
+    return has(from.value, name + "-data") ? std::string() : resolved(text_of(from.value, name), from.file);
+  };
+  into.who.client_certificate_file = file_of("client-certificate");
+  into.who.client_key_file = file_of("client-key");
   if (certificate->empty() != key->empty())
     return bad_config(where, certificate->empty() ? "has a client key but no client certificate"
                                                   : "has a client certificate but no client key",
@@ -309,7 +273,18 @@ inline std::optional<error> read_user(const config_entry& from, const std::strin
   into.who.password = secret(text_of(from.value, "password"));
   if (!into.who.username.empty() && (!token.empty() || !token_file.empty()))
     return bad_config(where, "has both a token and a username", "take one of them out");
-  const bool bearer = !token.empty() || !token_file.empty() || !into.who.username.empty();
+  if (const yaml_node* const exec = from.value.find("exec"); exec != nullptr && !exec->null()) {
+    if (!token.empty() || !token_file.empty() || !into.who.username.empty() || !certificate->empty())
+      return bad_config(where, "has both an exec plugin and another credential", "take one of them out");
+    auto plugin = read_exec(*exec, from.file, where, cluster_entry.value, into.tls);
+    if (!plugin) return std::move(plugin).error();
+    if (!may_run)
+      return error{errc::unsupported, where,
+                   "the exec plugin " + printable(plugin->command.front()) + " is not run: inside a pod, or where "
+                   "it was said so, none is", "allow it (exec_plugins=\"allow\"), or " + std::string(instead)};
+    into.who.exec = std::make_shared<const exec_plugin>(std::move(plugin).value());
+  }
+  const bool bearer = !token.empty() || !token_file.empty() || !into.who.username.empty() || into.who.exec;
   if (bearer && cluster.scheme == scheme::http)
     return bad_config(
         where, "has a token or password, and the server is plain http, where it would be readable",
@@ -406,9 +381,12 @@ result<cluster_config> read_kubeconfig(const kubeconfig_options& options) {
                         "context " + printable(name) + " names the user \"" + printable(user_name) +
                             "\", which is not there",
                         "add it, or correct the context");
+    const auto in_pod = look_up(options.environment, "KUBERNETES_SERVICE_HOST");
+    const bool may_run = options.exec_plugins == exec_rule::allow ||
+                         (options.exec_plugins == exec_rule::automatic && (!in_pod || in_pod->empty()));
     const std::string at_user =
         printable(user->second.file) + in_context + ", user " + printable(user_name);
-    if (auto failed = read_user(user->second, at_user, made, into)) return std::move(*failed);
+    if (auto failed = read_user(user->second, at_user, made, cluster->second, may_run, into)) return std::move(*failed);
   }
   made.access = std::make_shared<const access>(std::move(into));
   return made;
@@ -468,6 +446,7 @@ result<cluster_config> find_cluster(const cluster_options& options) {
   kubeconfig_options file;
   file.path = options.kubeconfig;
   file.context = options.context;
+  file.exec_plugins = options.exec_plugins;
   file.environment = options.environment;
   auto from_file = read_kubeconfig(file);
   if (from_file || !options.kubeconfig.empty() || from_file.error().code != errc::no_configuration)

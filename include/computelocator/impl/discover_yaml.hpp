@@ -42,6 +42,16 @@ inline const yaml_node* yaml_node::find(std::string_view name) const noexcept {
   return nullptr;
 }
 
+inline std::string text_of(const yaml_node& in, std::string_view name) {
+  const yaml_node* const found = in.find(name);
+  return found == nullptr || found->null() || found->what != yaml_node::kind::scalar ? std::string()
+                                                                                     : found->text;
+}
+inline bool has(const yaml_node& in, std::string_view name) {
+  const yaml_node* const found = in.find(name);
+  return found != nullptr && !found->null();
+}
+
 /// libyaml's events to a tree, bounded in depth, nodes and bytes; aliases and anchors count as
 /// what they copy.
 class yaml_reader {

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -44,25 +45,32 @@ class tls_contexts {
   result<std::shared_ptr<ssl::context>> of(const std::shared_ptr<const access>& who) {
     static const access nobody;
     const access& use = who ? *who : nobody;
-    const std::int64_t changed = use.tls.ca_pem.empty() ? changed_at(use.tls.ca_file) : 0;
+    const stamps changed{use.tls.ca_pem.empty() ? changed_at(use.tls.ca_file) : 0,
+                         changed_at(use.who.client_certificate_file), changed_at(use.who.client_key_file)};
     const auto found = made_.find(who.get());
     if (found != made_.end() && found->second.changed == changed) return found->second.context;
     auto made = make(use);
-    if (!made) return std::move(made).error();
+    if (!made) {
+      // Of certificate and key one is written first: until the other fits, what was before is good.
+      if (found != made_.end() && found->second.changed[0] == changed[0]) return found->second.context;
+      return std::move(made).error();
+    }
+    std::erase_if(made_, [](const auto& each) { return each.second.kept && each.second.kept.use_count() == 1; });
     made_[who.get()] = {who, *made, changed};
     return std::move(made).value();
   }
 
  private:
+  using stamps = std::array<std::int64_t, 3>;  // of the CA, our certificate and its key
   struct entry {
     std::shared_ptr<const access> kept;  // keeps the address from being given to another
     std::shared_ptr<ssl::context> context;
-    std::int64_t changed = 0;
+    stamps changed{};
   };
 
   static std::int64_t changed_at(const std::string& file) {
     struct stat about {};
-    if (file.empty() || ::stat(file.c_str(), &about) != 0) return 0;
+    if (file.empty() || ::stat(file.c_str(), &about) != 0 || !S_ISREG(about.st_mode)) return 0;
     return static_cast<std::int64_t>(about.st_mtim.tv_sec) * 1'000'000'000 + about.st_mtim.tv_nsec;
   }
 
@@ -94,13 +102,18 @@ class tls_contexts {
       made->set_verify_mode(ssl::verify_none, ec);
     }
     if (!use.who.client_certificate_pem.empty()) {
-      made->use_certificate_chain(asio::buffer(use.who.client_certificate_pem), ec);
+      // A key under a pass phrase would otherwise ask for it on the terminal.
+      SSL_CTX_set_default_passwd_cb(native, [](char*, int, int, void*) { return 0; });
+      const std::string& file = use.who.client_certificate_file;
+      if (changed_at(file) != 0) made->use_certificate_chain_file(file, ec);
+      else made->use_certificate_chain(asio::buffer(use.who.client_certificate_pem), ec);
       if (ec)
         return bad("client certificate", "is no PEM certificate", "check client-certificate(-data)");
       const std::string_view key = use.who.client_key_pem.reveal();
-      // A key under a pass phrase would otherwise ask for it on the terminal.
-      SSL_CTX_set_default_passwd_cb(native, [](char*, int, int, void*) { return 0; });
-      made->use_private_key(asio::buffer(key.data(), key.size()), ssl::context::pem, ec);
+      if (changed_at(use.who.client_key_file) != 0)
+        made->use_private_key_file(use.who.client_key_file, ssl::context::pem, ec);
+      else
+        made->use_private_key(asio::buffer(key.data(), key.size()), ssl::context::pem, ec);
       if (ec || SSL_CTX_check_private_key(native) != 1)
         return bad("client key", "cannot be used with the client certificate",
                    "give the key of that certificate, as PEM without a pass phrase");

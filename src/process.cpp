@@ -1,0 +1,2 @@
+// Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#include <computelocator/impl/process.ipp>
