@@ -55,10 +55,17 @@ struct credentials {
   secret password;
 };
 
+/// A server that is asked to CONNECT us: TLS to the peer runs inside, so it sees neither tokens nor pages.
+struct proxy_settings {
+  std::string host;  ///< name or address, IPv6 without brackets; empty: none
+  std::uint16_t port = 80;
+};
+
 /// Everything that targets of one kind have in common: shared, never changed.
 struct access {
   tls_settings tls;
   credentials who;
+  proxy_settings proxy;  ///< of https peers alone
   /// Why not to connect to an address that a host's name stands for; empty: to all of them.
   std::function<std::optional<error>(const std::string& address)> refuses;
 };

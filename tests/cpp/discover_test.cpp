@@ -165,7 +165,10 @@ TEST(kubeconfig, each_error_says_what_and_where) {
       {"no token file", config(server, "tokenFile: nowhere"), "bad_configuration", "nowhere"},
       {"provider", config(server, "auth-provider: {name: gcp}"), "unsupported", "auth-provider"},
       {"impersonation", config(server, "as: root"), "unsupported", "impersonation"},
-      {"proxy", config(server + ", proxy-url: 'http://p'", "token: t"), "unsupported", "proxy-url"},
+      {"proxy by TLS", config(server + ", proxy-url: 'https://p'", "token: t"), "unsupported", "proxy-url https:// is not"},
+      {"SOCKS", config(server + ", proxy-url: 'socks5://p:1'", "token: t"), "unsupported", "proxy-url socks5:// is not"},
+      {"proxy's login", config(server + ", proxy-url: 'http://u:canary@p'", "token: t"), "bad_configuration", "proxy-url holds"},
+      {"proxy to http", config("server: 'http://a', proxy-url: 'http://p'", ""), "unsupported", "plain http"},
   };
   for (const auto& row : rows) {
     const auto got = read(in, row.text);

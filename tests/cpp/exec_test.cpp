@@ -131,6 +131,10 @@ TEST(exec, what_it_gave) {
   EXPECT_EQ(pair->client_certificate_pem, "C");
   EXPECT_EQ(pair->client_key_pem.reveal(), "K");
   EXPECT_FALSE(pair->expires);
+  const auto never = cl::read_exec_credential(plugin, status(R"("token":"t","expirationTimestamp":"9999-12-31T23:59:59Z")"), now);
+  ASSERT_TRUE(never);
+  EXPECT_GT(*never->expires, now + years(200));
+  EXPECT_FALSE(cl::read_exec_credential(plugin, status(R"("token":"t","expirationTimestamp":"0001-01-01T00:00:00Z")"), now));
 
   const struct {
     std::string output;

@@ -1,4 +1,5 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -69,6 +70,15 @@ void kubeconfig(std::string_view text) {
   }
 }
 
+/// What a plugin printed.
+void exec_answer(std::string_view text) {
+  const cl::exec_plugin plugin{"plugin", {"plugin"}, {}, "client.authentication.k8s.io/v1", ""};
+  const auto got = cl::read_exec_credential(plugin, text, std::chrono::system_clock::time_point());
+  if (!got) return check_error(got.error());
+  must(!got->token.empty() || !got->client_certificate_pem.empty());
+  for (const char c : got->token.reveal()) must(c > 0x20 && c < 0x7F);
+}
+
 }  // namespace
 
 /// The first byte says who reads the rest.
@@ -80,7 +90,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0] % 3) {
     case 0: list<cl::node_lister>(http_status, rest); break;
     case 1: list<cl::pod_lister>(http_status, rest); break;
-    default: kubeconfig(rest); break;
+    default:
+      kubeconfig(rest);
+      exec_answer(rest);
+      break;
   }
   return 0;
 }

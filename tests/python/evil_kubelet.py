@@ -197,6 +197,37 @@ class Peer:
                 return
 
 
+class Proxy(Peer):
+    """Connects to whom it is asked for, and notes what went through it."""
+
+    def __init__(self, refusal=b""):
+        super().__init__(None)
+        self.refusal = refusal
+
+    async def _serve(self, wire):
+        request = await wire.request()
+        if self.refusal or not request:
+            await wire.send(self.refusal)
+            return
+        host, port = re.match(rb"CONNECT ([^ ]+):(\d+) ", request).groups()
+        back, out = await asyncio.open_connection(host.decode(), int(port))
+        await wire.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def carry(read, write):
+            with suppress(OSError):
+                while data := await read():
+                    write(data)
+
+        ways = [asyncio.ensure_future(carry(wire.read, out.write)),
+                asyncio.ensure_future(carry(lambda: back.read(1 << 16), wire.writer.write))]  # fmt: skip
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            out.transport.abort()
+
+
 def says(*steps):
     """Make a script that says the same to every request."""
     return lambda n, request: steps
@@ -217,10 +248,12 @@ class Peers:
         self._thread.start()
         self._servers = {}
 
-    def add(self, script, context=None, *, early=False, host="127.0.0.1"):
-        peer = Peer(script, context, early)
+    def add(self, script, context=None, *, early=False):
+        return self.start(Peer(script, context, early))
+
+    def start(self, peer):
         peer.loop = self._loop
-        start = asyncio.start_server(peer.serve, host, 0, backlog=512)
+        start = asyncio.start_server(peer.serve, "127.0.0.1", 0, backlog=512)
         server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
         self._servers[peer] = server
         peer.port = server.sockets[0].getsockname()[1]

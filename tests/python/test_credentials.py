@@ -9,7 +9,7 @@ import time
 
 import computelocator as cl
 import pytest
-from evil_kubelet import Authority, Cluster, Peers, answer, says
+from evil_kubelet import Authority, Cluster, Peers, Proxy, answer, says
 
 VERSION = "client.authentication.k8s.io/v1"
 CLIENT = "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n"
@@ -31,6 +31,7 @@ def cluster(tmp_path, authority):
             return served(n, request) if made.known(request) else [answer(b"{}", status="401 Unauthorized")]
 
         made.api.script = script
+        made.peers = peers
         made.node("node", peers.add(says(answer()), authority.server("node")))
         yield made
 
@@ -196,3 +197,58 @@ def test_a_client_certificate_that_is_rotated_on_disk(cluster, authority, tmp_pa
     assert sweep() == {"first"}
     key.write_bytes(second[1].read_bytes())
     assert sweep() == {"second"}
+
+
+def by(cluster, proxy, scheme="http"):
+    return cluster.config(cluster=f", proxy-url: '{scheme}://127.0.0.1:{proxy.port}'", user="{token: canary-token}")
+
+
+def test_a_proxy_carries_tls_to_the_api_server_alone(cluster):
+    proxy = cluster.peers.start(Proxy())
+    collector = cl.Collector(kubeconfig=by(cluster, proxy), route="direct")
+    for _ in range(2):
+        assert collector.sweep().failed == 0
+    whom = f"127.0.0.1:{cluster.api.port}"
+    assert {each.decode() for each in proxy.requests} == {
+        f"CONNECT {whom} HTTP/1.1\r\nHost: {whom}\r\nUser-Agent: computelocator\r\n\r\n"
+    }
+    assert proxy.connections == cluster.api.connections <= 2  # kept between sweeps
+    assert b"canary-token" not in proxy.raw and b"/api/v1" not in proxy.raw
+    assert set(tokens(cluster.nodes["node"])) == {"Authorization: Bearer canary-token"}
+
+
+def test_a_proxy_that_connects_elsewhere_gets_nothing(cluster, authority):
+    """The certificate is the API server's to show: whoever stands at the end of the tunnel."""
+    thief = cluster.peers.add(says(answer()), authority.server("thief", san="IP:127.0.0.9"))
+    proxy = cluster.peers.start(Proxy())
+    config = by(cluster, proxy)
+    config.write_text(config.read_text().replace(f":{cluster.api.port}'", f":{thief.port}'"))
+    with pytest.raises(cl.TLSError, match="not for 127.0.0.1"):
+        cl.scrape(kubeconfig=config)
+    assert bytes(thief.heard) == b"" and b"canary-token" not in proxy.raw
+
+
+REFUSALS = {
+    "forbidden": (b"HTTP/1.1 403 Forbidden\r\n\r\n", "answered CONNECT with 403 Forbidden; check proxy-url"),
+    "login": (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "asks for a login, which is not supported"),
+    "closes": (b"HTTP/1.1 200", "did not answer CONNECT"),
+    "header without end": (b"A" * 40000, "did not answer CONNECT"),
+    "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", "does not speak HTTP/1.1"),
+    "speaks on": (b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x03", "sent more than an answer to CONNECT"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_proxies_that_refuse(cluster, name):
+    refusal, said = REFUSALS[name]
+    proxy = cluster.peers.start(Proxy(refusal))
+    with pytest.raises(cl.ComputeLocatorError, match=f"the proxy 127.0.0.1:{proxy.port} {said}"):
+        cl.scrape(kubeconfig=by(cluster, proxy))
+    assert cluster.api.connections == 0 and b"canary-token" not in proxy.raw
+
+
+def test_a_proxy_that_is_away(cluster):
+    proxy = cluster.peers.start(Proxy())
+    cluster.peers.stop(proxy)
+    with pytest.raises(cl.NodeUnreachable, match=f"the proxy 127.0.0.1:{proxy.port}: the connection was refused"):
+        cl.scrape(kubeconfig=by(cluster, proxy))

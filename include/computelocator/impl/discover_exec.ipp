@@ -3,7 +3,7 @@
 
 // Exec plugins (client.authentication.k8s.io): how one is to be run, and what its answer says.
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -190,7 +190,11 @@ inline std::optional<std::chrono::system_clock::time_point> read_time(std::strin
   } else if (text.substr(at) != "Z" && text.substr(at) != "z") {
     return std::nullopt;
   }
-  return sys_days(date) + hours(h) + minutes(mi - zone) + seconds(s);
+  // The clock counts nanoseconds and ends in 2262: "9999-12-31" is as good as never.
+  const sys_seconds at_second = sys_days(date) + hours(h) + minutes(mi - zone) + seconds(s);
+  constexpr auto least = time_point_cast<seconds>(system_clock::time_point::min()),
+                 most = time_point_cast<seconds>(system_clock::time_point::max());
+  return std::clamp<sys_seconds>(at_second, least, most);
 }
 
 }  // namespace detail::discover_

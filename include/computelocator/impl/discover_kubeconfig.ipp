@@ -153,15 +153,15 @@ inline result<std::string> data_or_file(const config_entry& in, const std::strin
   return text;
 }
 
-/// [scheme://]host[:port][/base]; `tls` says whether anything speaks of TLS.
+/// [scheme://]host[:port][/base]; `tls` says whether anything speaks of TLS, `name` whose URL it is.
 inline std::optional<error> read_server(const std::string& text, bool tls, const std::string& where,
-                                        cluster_config& to) {
+                                        cluster_config& to, const std::string& name = "server") {
   const auto bad = [&](const char* what) {
-    return bad_config(where, std::string("server ") + what, "write it as https://host:port");
+    return bad_config(where, name + " " + what, "write it as " + std::string(name == "server" ? "https" : "http") + "://host:port");
   };
   std::string_view rest = text;
   if (text.find_first_of(" \t\r\n@?#") != std::string::npos)
-    return bad("holds what an API server's URL must not");
+    return bad("holds what such a URL must not");
   if (rest.rfind("https://", 0) == 0) {
     to.scheme = scheme::https;
     to.port = 443;
@@ -210,9 +210,6 @@ inline std::optional<error> read_server(const std::string& text, bool tls, const
 
 inline std::optional<error> read_cluster(const config_entry& from, const std::string& where,
                                          cluster_config& to, access& into) {
-  if (has(from.value, "proxy-url"))
-    return error{errc::unsupported, where, "proxy-url is not supported",
-                 "reach the API server without a proxy"};
   const std::string server = text_of(from.value, "server");
   if (server.empty()) return bad_config(where, "has no server", "add server: https://host:port");
   const auto insecure = truth_of(from.value, "insecure-skip-tls-verify", where);
@@ -226,6 +223,16 @@ inline std::optional<error> read_cluster(const config_entry& from, const std::st
   into.tls.mode = *insecure ? tls_mode::insecure : tls_mode::verify;
   into.tls.ca_pem = std::move(ca).value();
   into.tls.server_name = text_of(from.value, "tls-server-name");
+  if (!has(from.value, "proxy-url")) return std::nullopt;
+  const std::string by = text_of(from.value, "proxy-url");
+  if (!by.starts_with("http://"))
+    return error{errc::unsupported, where, "proxy-url " + printable(by.substr(0, by.find(':'))) + ":// is not supported",
+                 "name an http:// proxy: TLS to the API server runs inside of it"};
+  if (to.scheme != scheme::https)
+    return error{errc::unsupported, where, "proxy-url with a server of plain http is not supported", "use https"};
+  cluster_config proxy;
+  if (auto failed = read_server(by, false, where, proxy, "proxy-url")) return failed;
+  into.proxy = {std::move(proxy.host), proxy.port};
   return std::nullopt;
 }
 

@@ -169,12 +169,39 @@ inline std::string base64(std::string_view text) {
   return out;
 }
 
+/// The proxy of a request; null where it goes straight to its peer.
+inline const proxy_settings* proxy_of(const http_request& of) {
+  return of.access && !of.access->proxy.host.empty() ? &of.access->proxy : nullptr;
+}
+
+inline std::string authority(const std::string& host, std::uint16_t port) {
+  return (host.find(':') != std::string::npos ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+/// Why there is no tunnel, to be read behind the proxy's name; empty where there is one.
+inline std::optional<error> proxy_refusal(std::string_view said) {
+  constexpr const char* advice = "check proxy-url, and whom the proxy lets through";
+  const std::size_t end = said.find("\r\n\r\n");
+  if (end == std::string_view::npos)
+    return error{errc::connection_lost, {}, "did not answer CONNECT", advice};
+  const std::string_view line = said.substr(0, said.find("\r\n"));
+  if (!line.starts_with("HTTP/1.") || line.size() < 12)
+    return error{errc::http_malformed, {}, "does not speak HTTP/1.1", advice};
+  if (line.substr(9, 3) == "407")
+    return error{errc::unauthorized, {}, "asks for a login, which is not supported", "use one that asks for none"};
+  if (line.substr(8, 2) != " 2")
+    return error{errc::connect_failed, {}, "answered CONNECT with " + printable(line.substr(9)), advice};
+  // Of TLS the peer says nothing before we do.
+  if (said.size() > end + 4)
+    return error{errc::http_malformed, {}, "sent more than an answer to CONNECT", advice};
+  return std::nullopt;
+}
+
 /// The request as it goes over the wire. A credential is put in only where the peer was judged.
 inline secret request_text(const http_request& of) {
-  const bool bracket = of.host.find(':') != std::string::npos;
-  std::string text = "GET " + of.path + " HTTP/1.1\r\nHost: " +
-                     (bracket ? "[" + of.host + "]" : of.host);
-  if (of.port != (of.scheme == scheme::https ? 443 : 80)) text += ":" + std::to_string(of.port);
+  std::string text = "GET " + of.path + " HTTP/1.1\r\nHost: " + authority(of.host, of.port);
+  const std::string usual = of.scheme == scheme::https ? ":443" : ":80";
+  if (text.ends_with(usual)) text.resize(text.size() - usual.size());
   text += "\r\nUser-Agent: computelocator\r\n";
   if (!of.accept.empty()) text += "Accept: " + of.accept + "\r\n";
   text += of.gzip ? "Accept-Encoding: gzip\r\n" : "Accept-Encoding: identity\r\n";
@@ -216,6 +243,7 @@ struct http_client::state : std::enable_shared_from_this<http_client::state> {
 
   boost::asio::awaitable<void> carry_out(std::shared_ptr<exchange> of);
   boost::asio::awaitable<bool> connect(exchange& of);
+  boost::asio::awaitable<bool> tunnel(exchange& of);
   boost::asio::awaitable<bool> encrypt(exchange& of);
   boost::asio::awaitable<void> ask(exchange& of);
   bool take_kept(exchange& of);
@@ -260,22 +288,25 @@ void http_client::state::keep(exchange& of) {
 boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
   using namespace detail::http_;
   const auto begun = clock::now();
+  const proxy_settings* const proxy = proxy_of(of.request);
+  const std::string host = proxy != nullptr ? proxy->host : of.request.host;
+  const std::uint16_t port = proxy != nullptr ? proxy->port : of.request.port;
   std::vector<asio::ip::address> addresses;
   of.answer.reached = stage::resolve;
   boost::system::error_code ec;
-  if (const auto literal = asio::ip::make_address(of.request.host, ec); !ec) {
+  if (const auto literal = asio::ip::make_address(host, ec); !ec) {
     addresses.push_back(literal);
   } else {
     auto found = std::make_shared<resolve_answer>();
     auto wake = std::make_shared<asio::steady_timer>(*io, clock::time_point::max());
     of.resolving = wake;
-    resolve_apart(of.request.host, io, found, wake);
+    resolve_apart(host, io, found, wake);
     co_await wake->async_wait(asio::redirect_error(asio::use_awaitable, ec));
     of.resolving.reset();
     of.answer.resolve_time = clock::now() - begun;
     if (!found->done || found->addresses.empty()) {
       fail(of, {errc::resolve_failed, {},
-                "the name " + printable(of.request.host) + " cannot be resolved: " +
+                "the name " + printable(host) + " cannot be resolved: " +
                     (found->fault.empty() ? "no address" : found->fault),
                 "check the name and the DNS of this machine"});
       co_return false;
@@ -326,7 +357,7 @@ boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
       });
     }
     of.link->close();
-    co_await of.link->socket().async_connect({addresses[i], of.request.port},
+    co_await of.link->socket().async_connect({addresses[i], port},
                                              asio::redirect_error(asio::use_awaitable, ec));
     const bool late = !std::exchange(*waiting, false);
     if (!ec && !late) {
@@ -345,8 +376,34 @@ boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
     }
   }
   of.answer.connect_time = clock::now() - connecting;
+  if (proxy != nullptr) {
+    last.what.insert(0, "the proxy " + authority(host, port) + ": ");
+    last.advice = "check proxy-url, and the way to it";
+  }
   fail(of, std::move(last));
   co_return false;
+}
+
+boost::asio::awaitable<bool> http_client::state::tunnel(exchange& of) {
+  using namespace detail::http_;
+  const proxy_settings* const proxy = proxy_of(of.request);
+  if (proxy == nullptr) co_return true;
+  const std::string whom = authority(of.request.host, of.request.port);
+  const std::string text = "CONNECT " + whom + " HTTP/1.1\r\nHost: " + whom + "\r\nUser-Agent: computelocator\r\n\r\n";
+  boost::system::error_code ec;
+  co_await asio::async_write(of.link->socket(), asio::buffer(text), asio::redirect_error(asio::use_awaitable, ec));
+  std::string said, buffer(1024, '\0');
+  while (!ec && said.find("\r\n\r\n") == std::string::npos && said.size() < of.request.limits.max_header_bytes) {
+    const std::size_t got = co_await of.link->socket().async_read_some(
+        asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, ec));
+    said.append(buffer, 0, got);
+  }
+  if (auto refused = proxy_refusal(said)) {
+    refused->what.insert(0, "the proxy " + authority(proxy->host, proxy->port) + " ");
+    fail(of, std::move(*refused));
+    co_return false;
+  }
+  co_return true;
 }
 
 boost::asio::awaitable<bool> http_client::state::encrypt(exchange& of) {
@@ -478,6 +535,8 @@ boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<excha
   const bool tokenless = request.token.empty() && (!request.access || request.access->who.username.empty());
   if (request.scheme == scheme::http && !tokenless) {
     fail(*of, {errc::bad_configuration, {}, "credentials are never sent over plain HTTP", "use https, or give no credentials"});
+  } else if (request.scheme == scheme::http && proxy_of(request) != nullptr) {
+    fail(*of, {errc::unsupported, {}, "a proxy is asked for https alone", "use https"});
   } else if (!visible(request.path) || !visible(request.host) || !visible(request.token.reveal()) || request.host.empty()) {
     fail(*of, {errc::invalid_argument, {}, "the host, path or token holds white space or a control character", "percent-encode the path"});
   } else {
@@ -490,7 +549,8 @@ boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<excha
     if (!of->answer.reused || stale) {
       if (of->link) of->link->close();
       of->answer = {};
-      if (co_await connect(*of) && (!of->link->encrypted || co_await encrypt(*of))) co_await ask(*of);
+      if (co_await connect(*of) && co_await tunnel(*of) && (!of->link->encrypted || co_await encrypt(*of)))
+        co_await ask(*of);
     }
   }
   deadline.cancel();
