@@ -305,6 +305,26 @@ def add_reading(to: argparse.ArgumentParser) -> None:
     )
 
 
+def run_pins(options: argparse.Namespace) -> int:
+    """List the pinned keys of a file, or forget some of them."""
+    from computelocator.observe._pins import read_pins, write_pins
+
+    pins = read_pins(options.file)
+    if not os.path.exists(options.file):
+        complain(f"{options.file}: there is no such file")
+        return 1
+    if unknown := [uid for uid in options.forget if uid not in pins]:
+        complain(f"{options.file}: no key is pinned for {', '.join(map(repr, unknown))}")
+        return 1
+    for uid in options.forget:
+        del pins[uid]
+    if options.forget:
+        write_pins(options.file, pins)
+    for uid, key in sorted(pins.items()):
+        print(uid, key)
+    return 0
+
+
 def add_scraping(to: argparse.ArgumentParser) -> None:
     """Add the options of how a cluster is asked."""
     add_reading(to)
@@ -386,6 +406,13 @@ def parser() -> argparse.ArgumentParser:
         service = verbs.add_parser(name, help=help)
         room.add_arguments(service)
         service.set_defaults(run=room.run)
+
+    pins = verbs.add_parser("pins", help="list or forget the keys that observe --pins has pinned")
+    pins.add_argument("file", metavar="FILE")
+    pins.add_argument(
+        "--forget", action="append", default=[], metavar="UID", help="of a node; may be repeated"
+    )
+    pins.set_defaults(run=run_pins)
 
     verbs.add_parser("simulate", help="run a simulated cluster (--help says more)", add_help=False)
     return made

@@ -165,3 +165,17 @@ def test_a_reader_that_leaves_is_no_error(page):
     assert process.stderr.read() == b""
     process.wait(timeout=60)
     process.stderr.close()
+
+
+def test_pins_are_listed_and_forgotten(tmp_path):
+    pins = tmp_path / "pins.json"
+    pins.write_text(json.dumps({"uid-b": "b" * 64, "uid-a": "a" * 64}))
+    assert run("pins", pins).stdout.decode().splitlines() == ["uid-a " + "a" * 64, "uid-b " + "b" * 64]
+    done = run("pins", pins, "--forget", "uid-c", "--forget", "uid-a")
+    assert done.returncode == 1 and b"no key is pinned for 'uid-c'" in done.stderr
+    assert len(json.loads(pins.read_text())) == 2
+    assert run("pins", pins, "--forget", "uid-a").stdout.decode() == "uid-b " + "b" * 64 + "\n"
+    assert json.loads(pins.read_text()) == {"uid-b": "b" * 64}
+    pins.write_text("[]")
+    assert b"this is no file of pins" in run("pins", pins).stderr
+    assert run("pins", tmp_path / "none").returncode == 1
