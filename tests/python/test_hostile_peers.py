@@ -505,6 +505,14 @@ def test_h21_a_token_that_stands_in_what_takes_its_place(cluster, peers, token):
     assert found.endswith({"secret": ": a [secret] t", "t": ": a secret t"}[token])
 
 
+def test_h21_an_api_server_that_says_the_password_back(cluster):
+    cluster.api.script = lambda n, request: [answer(request[-120:] + b"canary-password", status="500 No")]
+    config = cluster.config(user="{username: me, password: canary-password}")
+    with pytest.raises(cl.ComputeLocatorError, match=r"Authorization: Basic \[secret\].*\[secret\]") as caught:
+        collector(cluster, config).sweep()
+    assert b"Authorization: Basic bWU6" in cluster.api.requests[0] and "bWU6" not in str(caught.value)
+
+
 def test_h19_a_token_is_read_again_once(cluster, peers, tmp_path):
     token = tmp_path / "token"
     token.write_text("old-token")

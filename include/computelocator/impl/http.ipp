@@ -143,19 +143,6 @@ inline void blot_out(const secret& what, std::string& in) {
     in.replace(at, what.reveal().size(), instead);
 }
 
-inline void take_header(message_parser& from, const http_request& asked, http_answer& to) {
-  for (std::string* each : {&from.content_type, &from.content_encoding, &from.retry_after, &from.location, &from.body}) {
-    if (each == &from.body && from.status == 200) continue;  // a page, which stands in no message
-    blot_out(asked.token, *each);
-    if (asked.access) blot_out(asked.access->who.password, *each);
-  }
-  to.status = from.status;
-  to.content_type = std::move(from.content_type);
-  to.content_encoding = std::move(from.content_encoding);
-  to.retry_after = std::move(from.retry_after);
-  to.location = std::move(from.location);
-}
-
 inline bool visible(std::string_view text) {
   for (const char c : text)
     if (c <= 0x20 || c > 0x7E) return false;
@@ -167,6 +154,26 @@ inline std::string base64(std::string_view text) {
   EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
   return out;
+}
+
+/// What basic authentication sends: as good as the password. Empty without a user.
+inline secret basic(const credentials& of) {
+  return of.username.empty() ? secret() : secret(base64(of.username + ":" + std::string(of.password.reveal())));
+}
+
+inline void take_header(message_parser& from, const http_request& asked, http_answer& to) {
+  for (std::string* each : {&from.content_type, &from.content_encoding, &from.retry_after, &from.location, &from.body}) {
+    if (each == &from.body && from.status == 200) continue;  // a page, which stands in no message
+    blot_out(asked.token, *each);
+    if (!asked.access) continue;
+    blot_out(asked.access->who.password, *each);
+    blot_out(basic(asked.access->who), *each);
+  }
+  to.status = from.status;
+  to.content_type = std::move(from.content_type);
+  to.content_encoding = std::move(from.content_encoding);
+  to.retry_after = std::move(from.retry_after);
+  to.location = std::move(from.location);
 }
 
 /// The proxy of a request; null where it goes straight to its peer.
@@ -212,9 +219,7 @@ inline secret request_text(const http_request& of) {
     text += of.token.reveal();
     text += "\r\n";
   } else if (judged && !of.access->who.username.empty()) {
-    text += "Authorization: Basic " +
-            base64(of.access->who.username + ":" + std::string(of.access->who.password.reveal())) +
-            "\r\n";
+    text += "Authorization: Basic " + std::string(basic(of.access->who).reveal()) + "\r\n";
   }
   text += "\r\n";
   return secret(std::move(text));
