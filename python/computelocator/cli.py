@@ -15,11 +15,11 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from computelocator import _core, _simulate, _write
+from computelocator import _core, _doctor, _simulate, _write
 from computelocator._errors import ComputeLocatorError, ScrapeInterrupted
 from computelocator._snapshot import TABLES, Snapshot
 from computelocator._verbs import Collector, parse
@@ -258,6 +258,24 @@ def run_scrape(options: argparse.Namespace) -> int:
     return 1 if rejected or failed else 0
 
 
+def run_doctor(options: argparse.Namespace) -> int:
+    """``computelocator doctor``."""
+    status = 0
+    try:
+        snapshot, interrupted = sweep(options, options.kubeconfig)
+        findings: Iterable[_doctor.Finding] = _doctor.of_snapshot(snapshot)
+        status = 130 if interrupted else 0
+    except ComputeLocatorError as error:
+        findings = [_doctor.of_error(error)]
+    for each in findings:
+        print(f"{each.state:<8} {each.subject:<14} {_write.printable(each.what)}")
+        if each.advice:
+            print(f"{'':<8} {'':<14} -> {_write.printable(each.advice)}")
+        if each.state == _doctor.WRONG:
+            status = status or 1
+    return status
+
+
 def run_demo(options: argparse.Namespace) -> int:
     """``computelocator demo``."""
     print(f"Simulating {options.nodes} nodes of {options.pods} pods on loopback addresses ...")
@@ -378,6 +396,12 @@ def parser() -> argparse.ArgumentParser:
     )
     scrape.add_argument("--raw", metavar="DIR", help="keep the pages there as they came")
     scrape.set_defaults(run=run_scrape)
+
+    doctor = verbs.add_parser("doctor", help="say what is in the way of a cluster's metrics")
+    doctor.add_argument("--kubeconfig", metavar="FILE", help="default: as kubectl finds it")
+    doctor.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
+    add_scraping(doctor)
+    doctor.set_defaults(run=run_doctor)
 
     one = verbs.add_parser("parse", help="read a page from a file or from standard input")
     one.add_argument("file", metavar="FILE|-", help="text or gzip")
