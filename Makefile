@@ -43,6 +43,8 @@ image-context: $(if $(filter Linux,$(shell uname -s)),setup)
 	@tools/image-context
 
 image: image-context
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
 	@tools/image $(BY)
 
 bench-readers: setup
