@@ -28,7 +28,7 @@ struct collect_options {
   // Where
   std::string kubeconfig;                ///< a file; empty: as kubectl finds one
   std::string context;                   ///< empty: the current context
-  exec_rule exec_plugins = exec_rule::automatic;
+  exec_rule exec_plugins = exec_rule::automatic;  ///< whether a kubeconfig may name a program to be run
   computelocator::route route = computelocator::route::automatic;
   std::string node_selector;             ///< as `kubectl get nodes -l`
   tls_mode kubelet_tls = tls_mode::verify;

@@ -50,7 +50,7 @@ enum class exec_rule : std::uint8_t {
 struct kubeconfig_options {
   std::string path;      ///< this file alone; empty: the KUBECONFIG list, else ~/.kube/config
   std::string context;   ///< empty: current-context
-  exec_rule exec_plugins = exec_rule::automatic;
+  exec_rule exec_plugins = exec_rule::automatic;  ///< whether a kubeconfig may name a program to be run
   environment_lookup environment;
 };
 
@@ -62,7 +62,7 @@ struct in_cluster_options {
 struct cluster_options {
   std::string kubeconfig;
   std::string context;
-  exec_rule exec_plugins = exec_rule::automatic;
+  exec_rule exec_plugins = exec_rule::automatic;  ///< whether a kubeconfig may name a program to be run
   std::string service_account_directory = "/var/run/secrets/kubernetes.io/serviceaccount";
   environment_lookup environment;
 };

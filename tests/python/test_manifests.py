@@ -204,7 +204,7 @@ def test_the_prometheus_server_is_the_one_that_tests_run():
 def checkout(folder):
     """Copy the files that git knows into a repository of their own; nothing that was made is among them."""
     if not shutil.which("openssl") or not (ROOT / ".git").exists():
-        pytest.skip("openssl and a git checkout are needed")
+        pytest.skip("this needs openssl (apt install openssl) and a checkout by git, not an unpacked archive")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in listed.decode().split("\0"):
         if name and (ROOT / name).is_file():

@@ -127,7 +127,7 @@ def test_a_kubelet_that_shows_another_key_is_refused_while_it_runs():
             assert "node-001" in nodes["missing"][0]
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed; it makes the certificates")
 def test_tls_between_collector_and_aggregation_api(tmp_path):
     def certificate(name):
         subprocess.run(
