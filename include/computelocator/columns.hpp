@@ -168,8 +168,10 @@ class label_cache {
   key hash(std::string_view block) const noexcept;
   void start_page(const parse_options& grammar);
   void end_page(std::vector<run>&& order, std::size_t rows);
-  std::uint32_t expected() const noexcept;
+  void expect_run() noexcept;
+  void expect_behind(std::uint32_t set) noexcept;
   void follow(std::uint32_t set) noexcept;
+  void follow_expected() noexcept;
   std::uint32_t find(const key& hash, std::size_t length) const noexcept;
   std::uint32_t add(const key& hash, std::string_view block, const labels_view& labels);
   std::uint32_t intern_name(std::string_view name);
@@ -188,7 +190,8 @@ class label_cache {
   std::vector<std::uint32_t> name_slots_;   // name + 1, by hash of the name
   std::vector<run> order_;                  // of the last page
   std::size_t run_ = 0;                     // where in it this page is
-  std::uint32_t in_run_ = 0, next_ = 0;
+  std::uint32_t run_left_ = 0;              // so many rows of that run are to come
+  std::uint32_t expected_ = none;           // the set of the next row, if this page goes on as the last one did
   std::uint32_t trusted_from_ = 0;          // sets before this one were checked by other rules
   std::optional<parse_options> grammar_;
   std::size_t rows_ = 0;                    // of the last page

@@ -349,7 +349,7 @@ TEST(block_memory, knows_the_rows_of_an_earlier_family_and_what_is_left_out) {
   page += std::string(64, '#');
   const char* const until = page.data() + page.size() - 64;
   detail::block_memory memory;
-  const auto find = [&](int i) { return memory.find(page.data() + at[i], until); };
+  const auto find = [&](int i) { return memory.find(page.data() + at[i], until, detail::best_kernel().same); };
   memory.start_family();
   EXPECT_FALSE(memory.looking());
   for (int i = 0; i < 20; ++i) memory.add(page.data() + at[i], size);
@@ -358,7 +358,7 @@ TEST(block_memory, knows_the_rows_of_an_earlier_family_and_what_is_left_out) {
   for (const int i : {0, 1, 2, 5, 13, 14}) EXPECT_EQ(find(i), size) << i;
   EXPECT_EQ(find(30), 0u) << "it was never there";
   EXPECT_EQ(find(15), size) << "one that is new changes nothing";
-  EXPECT_EQ(memory.find(page.data() + at[16], page.data() + at[16] + size), 0u) << "it ends where nothing may be read";
+  EXPECT_EQ(memory.find(page.data() + at[16], page.data() + at[16] + size, detail::best_kernel().same), 0u) << "it ends where nothing may be read";
   for (int i = 30; i < 33; ++i) EXPECT_EQ(find(i), 0u);
   EXPECT_FALSE(memory.looking()) << "a family that is too different";
   memory.start_family();
@@ -401,6 +401,44 @@ TEST(kernels, skip_to_the_first_line_with_another_name) {
     each_kernel([&](const detail::kernel& kernel) { ASSERT_EQ(skip(kernel), expected) << kernel.name << "\n" << text; });
   }
   EXPECT_GE(far, 10u);
+}
+
+TEST(kernels, tell_equal_bytes) {
+  const guarded left(512), right(512);
+  std::mt19937 random(18);
+  const auto check = [&](const detail::kernel& kernel) {
+    for (std::size_t size = 64; size <= 400; ++size) {
+      const std::string text = some_of("ab\x80", size, random);
+      const std::string_view a = left.at_end(text);
+      ASSERT_TRUE(kernel.same(a.data(), right.at_end(text).data(), size)) << kernel.name << " " << size;
+      for (std::size_t at = 0; at < size; at += 1 + random() % 7) {
+        std::string other = text;
+        other[at] = static_cast<char>(other[at] ^ (1 << random() % 8));
+        ASSERT_FALSE(kernel.same(a.data(), right.at_end(other).data(), size)) << kernel.name << " " << size << " " << at;
+      }
+    }
+  };
+  each_kernel(check);
+  check(detail::scalar_kernel);
+}
+
+// A line that is known up to its numbers shows by them where it ends. However long they are, and however few
+// bytes come behind, nothing beyond the page is read.
+TEST(kernels, long_numbers_at_the_end_of_a_page) {
+  const guarded memory(4096);
+  const std::string block = "{id=\"" + std::string(70, 'x') + "\"}";
+  for (const std::string& name : {std::string("a"), "a" + block})
+    for (std::size_t zeros = 0; zeros <= 52; ++zeros)
+      for (std::size_t point = 0; point <= zeros; ++point) {
+        std::string number(zeros, '0');
+        if (point != 0) number[point] = '.';
+        const std::string lines = "# TYPE b gauge\nb" + name.substr(1) + " 1\n# TYPE a gauge\n" + name + " 1\n" + name + " -" + number + "1e-10 1";
+        for (std::size_t more = 0; more < 14; ++more) {
+          const std::string_view page = memory.at_end(lines + "\nb " + std::string(more, '1') + "\n");
+          const auto expected = tests::transcript::of(page, {}, detail::scalar_kernel);
+          each_kernel([&](const detail::kernel& kernel) { ASSERT_EQ(tests::transcript::of(page, {}, kernel), expected) << kernel.name << "\n" << page; });
+        }
+      }
 }
 
 TEST(kernels, skip_the_same_lines) {
@@ -475,8 +513,12 @@ TEST(numbers, no_text_is_none) {
 
 TEST(numbers, times_of_thirteen_digits) {
   std::mt19937_64 random(6);
+  detail::time_reader times;
+  std::uint64_t time = 0;
   for (int i = 0; i < 200'000; ++i) {
-    std::string text = std::to_string(random() % 20'000'000'000'000);
+    // Half of them begin as the one before.
+    time = i % 2 == 0 ? random() % 20'000'000'000'000 : time / 100'000 * 100'000 + random() % 100'000;
+    std::string text = std::to_string(time);
     if (i % 7 == 0) text[random() % text.size()] = "/: -.a"[random() % 6];
     const std::size_t size = text.size();
     text += '\n';
@@ -484,7 +526,7 @@ TEST(numbers, times_of_thirteen_digits) {
     std::int64_t expected = 0, got = 0;
     const bool plain = size == 13 && detail::parse_int64({text.data(), size}, false, expected) == detail::number_fault::none &&
                        text[0] != '-';
-    const char* const end = detail::quick_time(text.data(), got);
+    const char* const end = times.read(text.data(), got);
     ASSERT_EQ(end == text.data() + 13 && *end == '\n', plain) << text.substr(0, size);
     ASSERT_TRUE(!plain || got == expected) << text.substr(0, size);
   }
@@ -497,6 +539,34 @@ TEST(words, equal_texts) {
     const tests::exact_copy a(some_of("ab", size, random)), b(i % 2 == 0 ? some_of("ab", size, random) : std::string(a.view()));
     EXPECT_EQ(detail::same_text(a.view(), b.view()), a.view() == b.view()) << a.view() << " and " << b.view();
     EXPECT_FALSE(detail::same_text(a.view(), std::string(b.view()) + "a"));
+  }
+}
+
+TEST(words, a_known_text_begins_others) {
+  std::mt19937 random(9);
+  for (std::size_t size = 1; size <= 120; ++size) {
+    const std::string text = some_of("ab", size, random) + std::string(16, 'x');
+    detail::known_text known;
+    known.set(text.data(), size);
+    EXPECT_TRUE(known.begins((text.substr(0, size) + std::string(16, 'y')).data()));
+    for (std::size_t at = 0; at < size; ++at) {
+      std::string other = text;
+      other[at] = 'c';
+      EXPECT_FALSE(known.begins(other.data())) << size << " " << at;
+    }
+  }
+}
+
+TEST(words, ends_of_lines_of_ascii) {
+  const guarded memory(4096);
+  std::mt19937 random(10);
+  for (int i = 0; i < 100'000; ++i) {
+    const std::size_t size = random() % 60;
+    const std::string_view text = memory.at_end(some_of(i % 2 == 0 ? "aaaaaaa\n\x0B" : "aaaaaaaaaaa\n\x8A", size, random) + std::string(16, "a\n"[random() % 2]));
+    const char* const until = text.data() + size;
+    std::size_t at = 0;
+    while (at < size && text[at] != '\n' && static_cast<unsigned char>(text[at]) < 0x80) ++at;
+    ASSERT_EQ(detail::end_of_ascii_line(text.data(), until), at < size && text[at] == '\n' ? text.data() + at : nullptr);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 
@@ -80,40 +81,59 @@ void label_cache::start_page(const parse_options& grammar) {
     ++generation_;
   }
   // A block vouches for itself under the rules that it was checked by.
-  if (grammar_ && (grammar_->syntax != grammar.syntax || grammar_->rules != grammar.rules))
+  if (grammar_ && (grammar_->syntax != grammar.syntax || grammar_->rules != grammar.rules)) {
     trusted_from_ = static_cast<std::uint32_t>(sets_->size());
+    order_ = {};
+  }
   grammar_ = grammar;
   run_ = 0;
-  in_run_ = 0;
-  next_ = 0;
+  expect_run();
 }
 
-/// The set of the next row if this page goes on as the last one did; else, as sets that were new
-/// together mostly come together again, the one behind that of the last row.
-std::uint32_t label_cache::expected() const noexcept {
-  const std::uint32_t set = run_ < order_.size() ? order_[run_].first + in_run_ : next_;
-  return set < hashes_.size() && set >= trusted_from_ ? set : none;
+/// Expects the run that this page is at, from its first row on.
+void label_cache::expect_run() noexcept {
+  const bool has = run_ < order_.size();
+  expected_ = has ? order_[run_].first : none;
+  run_left_ = has ? order_[run_].length : 0;
+}
+
+/// Beyond the order of the last page: sets that were new together mostly come together again.
+void label_cache::expect_behind(std::uint32_t set) noexcept {
+  run_ = order_.size();
+  run_left_ = 0;
+  expected_ = set + 1 < hashes_.size() && set + 1 >= trusted_from_ ? set + 1 : none;
+}
+
+/// The next row had the set that was expected.
+void label_cache::follow_expected() noexcept {
+  if (run_left_ > 1) {
+    --run_left_;
+    ++expected_;
+  } else if (run_ + 1 < order_.size()) {
+    ++run_;
+    expect_run();
+  } else {
+    expect_behind(expected_);
+  }
 }
 
 /// The next row had this set.
 void label_cache::follow(std::uint32_t set) noexcept {
-  next_ = set + 1;
-  if (run_ == order_.size()) return;
-  if (order_[run_].first + in_run_ != set) {
-    // Rows have gone, or others have come: go on behind the gap, or stay.
-    constexpr std::size_t reach = 64;
-    const std::size_t last = std::min(order_.size(), run_ + reach);
-    std::size_t found = run_;
-    std::uint32_t from = in_run_;
-    while (found < last && (set < order_[found].first + from || set >= order_[found].first + order_[found].length)) ++found, from = 0;
-    if (found == last) return;
-    run_ = found;
-    in_run_ = set - order_[found].first;
+  if (set == expected_) return follow_expected();
+  // Rows have gone, or others have come: go on behind the gap, or stay.
+  constexpr std::size_t reach = 64;
+  const std::size_t last = std::min(order_.size(), run_ + reach);
+  std::uint32_t from = expected_;
+  for (std::size_t at = run_; at < last; ++at) {
+    const run& some = order_[at];
+    if (at != run_) from = some.first;
+    if (set < from || set >= some.first + some.length) continue;
+    run_ = at;
+    run_left_ = some.first + some.length - set;
+    expected_ = set;
+    return follow_expected();
   }
-  if (++in_run_ == order_[run_].length) {
-    ++run_;
-    in_run_ = 0;
-  }
+  if (run_ == order_.size()) expect_behind(set);
 }
 
 /// Keeps the order of the page's rows, and no more memory than that and what is new needs.
@@ -230,12 +250,47 @@ std::uint32_t label_cache::add(const key& hash, std::string_view block, const la
   return id;
 }
 
+/// Rows on their way into the columns of a batch, a few at a time.
+class row_buffer {
+ public:
+  explicit row_buffer(batch& into) noexcept : into_(into) {}
+
+  [[gnu::always_inline]] void add(std::uint32_t metric, std::uint32_t label_set, double value, std::int64_t timestamp_ms) {
+    if (size_ == most) flush();
+    metric_id_[size_] = metric;
+    label_set_id_[size_] = label_set;
+    value_[size_] = value;
+    timestamp_ms_[size_] = timestamp_ms;
+    ++size_;
+  }
+
+  [[gnu::noinline]] void flush() {
+    const auto append = [this](auto& column, const auto& rows) {
+      column.insert(column.end(), rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(size_));
+    };
+    append(into_.metric_id, metric_id_);
+    append(into_.label_set_id, label_set_id_);
+    append(into_.value, value_);
+    append(into_.timestamp_ms, timestamp_ms_);
+    size_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t most = 128;
+  batch& into_;
+  std::size_t size_ = 0;
+  std::array<std::uint32_t, most> metric_id_, label_set_id_;
+  std::array<double, most> value_;
+  std::array<std::int64_t, most> timestamp_ms_;
+};
+
 /// The sink that turns samples into columns.
 class column_builder {
  public:
   column_builder(std::string_view page, label_cache& cache, const column_options& options)
-      : page_(page), cache_(cache), options_(options) {
+      : page_(page), cache_(cache), options_(options), room_(options.max_samples) {
     cache_.start_page(options.grammar);
+    places_.resize(cache_.lengths_.size());
     // A cAdvisor page has one sample in 300 to 400 bytes, others one in 100; and as many as the last.
     std::size_t guess = std::min<std::size_t>(page.size() / (options.metrics.all() ? 200 : 1000) + 16, 1u << 20);
     if (cache_.rows_ != 0) guess = std::min(guess, cache_.rows_ + cache_.rows_ / 16 + 16);
@@ -245,60 +300,40 @@ class column_builder {
     made_.timestamp_ms.reserve(guess);
   }
 
-  bool wants(std::string_view name) { return options_.metrics.contains(name); }
+  bool wants(std::string_view name) {
+    metric_ = none;
+    return options_.metrics.contains(name);
+  }
 
-  std::size_t known_block(std::string_view rest) {
-    const std::uint32_t set = cache_.expected();
-    if (set == label_cache::none) return 0;
+  [[gnu::always_inline]] std::size_t known_block(std::string_view rest) {
+    const std::uint32_t set = cache_.expected_;
+    if (set >= places_.size()) return 0;
     const std::size_t length = cache_.lengths_[set];
-    if (length == 0 || length >= rest.size() || rest[length - 1] != '}') return 0;
-    // Where the block stood on this page before, to compare is quicker than to hash.
-    const std::string_view block = rest.substr(0, length);
-    if (set >= places_.size()) places_.resize(std::max<std::size_t>(set + 1, cache_.hashes_.size()));
-    const char*& place = places_[set];
-    if (place == nullptr || length < 64 ? cache_.hash(block) != cache_.hashes_[set]
-                                        : !detail::same_long_bytes(block.data(), place, length))
-      return 0;
-    place = block.data();
-    known_ = block.data();
-    known_set_ = set;
+    if (length - 1 >= rest.size() - 1 || rest[length - 1] != '}') return 0;  // sets without labels have no length
+    if (!is_block_of(set, {rest.data(), length})) return 0;
+    known_ = places_[set] = rest.data();
     return length;
   }
 
-  void on_sample(const sample_view& sample) {
-    if (made_.rows() >= options_.max_samples) return stop(parse_errc::too_many_samples, sample);
-    const std::string_view block = sample.label_block();
-    std::uint32_t set = known_set_;
-    if (block.empty() || block.data() != known_) {
-      label_cache::key hash = cache_.hash(block);
-      // The same bytes behind another name would be a fault: a block with the name inside is not one
-      // that known_block() may vouch for, so it is remembered under a hash of its own.
-      if (!block.empty() && sample.name().data() > block.data()) hash.high = ~hash.high;
-      set = cache_.find(hash, block.size());
-      if (set == label_cache::none) {
-        if (!options_.labels.contains(sample.labels())) {
-          ++unwanted_;
-          return;  // and is not remembered
-        }
-        if (options_.max_labels != std::numeric_limits<std::size_t>::max()) {
-          std::size_t count = 0;
-          for (const label_view& label : sample.labels()) (void)label, ++count;
-          if (count > options_.max_labels) return stop(parse_errc::too_many_labels, sample);
-        }
-        set = cache_.add(hash, block, sample.labels());
-      }
+  [[gnu::always_inline]] void on_sample(const sample_view& sample) {
+    if (room_ == 0) return stop(parse_errc::too_many_samples, sample);
+    std::uint32_t set = cache_.expected_;
+    const bool as_expected = !sample.label_block().empty() && sample.label_block().data() == known_;
+    if (!as_expected) {
+      set = set_of(sample);
+      if (set == none) return;
     }
     if (!options_.labels.all() && !wants_set(set, sample)) {
       ++unwanted_;
       return;
     }
-    cache_.follow(set);
-    if (!order_.empty() && order_.back().first + order_.back().length == set) ++order_.back().length;
-    else order_.push_back({set, 1});
-    made_.metric_id.push_back(metric_of(sample));
-    made_.label_set_id.push_back(set);
-    made_.value.push_back(sample.value());
-    made_.timestamp_ms.push_back(sample.timestamp_ms().value_or(no_timestamp));
+    if (as_expected) cache_.follow_expected();
+    else cache_.follow(set);
+    if (set == run_.first + run_.length) ++run_.length;
+    else start_run(set);
+    if (metric_ == none) metric_ = metric_of(sample);
+    rows_.add(metric_, set, sample.value(), sample.timestamp_ms().value_or(no_timestamp));
+    --room_;
   }
 
   void on_metadata(const metadata_view& meta) {
@@ -320,7 +355,9 @@ class column_builder {
   column_result finish(parse_result read) {
     read.samples -= unwanted_;
     read.skipped += unwanted_;
+    rows_.flush();
     for (metric& each : made_.metrics) describe(each);
+    start_run(none);
     cache_.end_page(std::move(order_), made_.rows());
     made_.sets = cache_.sets_;
     column_result result{std::move(made_), read.error, read};
@@ -331,6 +368,47 @@ class column_builder {
   const std::optional<parse_error>& stopped() const noexcept { return stopped_; }
 
  private:
+  static constexpr std::uint32_t none = label_cache::none;
+
+  /// True where the block of this length is that of `set`.
+  [[gnu::always_inline]] bool is_block_of(std::uint32_t set, std::string_view block) const noexcept {
+    // Where the block stood on this page before, to compare is quicker than to hash.
+    const char* const place = places_[set];
+    return place == nullptr || block.size() < 64 ? cache_.hash(block) == cache_.hashes_[set]
+                                                 : same_(block.data(), place, block.size());
+  }
+
+  /// The label set of a sample whose block is not the one that was expected; none, and nothing is kept of
+  /// it, where it is not wanted.
+  [[gnu::noinline]] std::uint32_t set_of(const sample_view& sample) {
+    const std::string_view block = sample.label_block();
+    label_cache::key hash = cache_.hash(block);
+    // The same bytes behind another name would be a fault: a block with the name inside is not one
+    // that known_block() may vouch for, so it is remembered under a hash of its own.
+    if (!block.empty() && sample.name().data() > block.data()) hash.high = ~hash.high;
+    if (const std::uint32_t set = cache_.find(hash, block.size()); set != none) return set;
+    if (!options_.labels.contains(sample.labels())) {
+      ++unwanted_;
+      return none;
+    }
+    if (options_.max_labels != std::numeric_limits<std::size_t>::max()) {
+      std::size_t count = 0;
+      for (const label_view& label : sample.labels()) (void)label, ++count;
+      if (count > options_.max_labels) {
+        stop(parse_errc::too_many_labels, sample);
+        return none;
+      }
+    }
+    places_.push_back(nullptr);
+    return cache_.add(hash, block, sample.labels());
+  }
+
+  /// The next row does not have the set that would go on with the run.
+  [[gnu::noinline]] void start_run(std::uint32_t set) {
+    if (run_.length != 0) order_.push_back(run_);
+    run_ = {set, 1};
+  }
+
   /// Decided once for each label set of the page.
   bool wants_set(std::uint32_t set, const sample_view& sample) {
     if (set >= wanted_sets_.size()) wanted_sets_.resize(set + 1, undecided);
@@ -369,7 +447,6 @@ class column_builder {
 
   std::uint32_t metric_of(const sample_view& sample) {
     const std::string_view name = sample.name();
-    if (detail::same_text(name, last_name_) && !made_.metrics.empty()) return last_metric_;
     std::string decoded;
     if (sample.name_escaped()) decoded = label_view({}, name).decoded();
     const std::string_view wanted = decoded.empty() ? name : decoded;
@@ -382,8 +459,7 @@ class column_builder {
       metrics.push_back({std::string(wanted), metric_type::unknown, {}, {}});
       slot = static_cast<std::uint32_t>(metrics.size());
     }
-    last_name_ = name;
-    return last_metric_ = slot - 1;
+    return slot - 1;
   }
 
   void describe(metric& each) const {
@@ -417,20 +493,22 @@ class column_builder {
   static constexpr std::uint8_t undecided = 2;
   std::vector<std::uint8_t> wanted_sets_;  // by the id of a label set: 0, 1 or undecided
   std::size_t unwanted_ = 0;
+  const detail::same_function same_ = detail::best_kernel().same;
   std::string_view page_;
   label_cache& cache_;
   const column_options& options_;
+  std::size_t room_;  // for so many more samples
   batch made_;
+  row_buffer rows_{made_};
   std::optional<parse_error> stopped_;
   std::vector<std::uint32_t> metric_slots_ = std::vector<std::uint32_t>(64);  // one more than the id; 0: free
   std::vector<family> families_;
   std::vector<std::uint32_t> family_slots_ = std::vector<std::uint32_t>(64);
-  std::string_view last_name_;
-  std::uint32_t last_metric_ = 0;
+  std::uint32_t metric_ = none;      // of the lines of one name that stand together, once there is a row
   std::vector<const char*> places_;  // of each label set, the last block that known_block() recognised
-  const char* known_ = nullptr;    // the block that known_block() recognised last
-  std::uint32_t known_set_ = 0;
+  const char* known_ = nullptr;      // the block that it recognised last: that of the set which is expected
   std::vector<label_cache::run> order_;
+  label_cache::run run_{none, 0};    // behind those
   std::size_t counted_to_ = 0, line_ = 1, line_begin_ = 0;
 };
 

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <computelocator/impl/text_bytes.hpp>
+#include <computelocator/impl/text_index.hpp>
 
 namespace computelocator::detail {
 
@@ -29,13 +29,13 @@ class block_memory {
   bool looking() const noexcept { return looking_; }
 
   /// The size of the block that starts at `bytes`, where it was seen and ends before `until`; else 0.
-  [[gnu::noinline]] std::size_t find(const char* bytes, const char* until) noexcept {
+  [[gnu::noinline]] std::size_t find(const char* bytes, const char* until, same_function same) noexcept {
     if (next_ == none) {
       for (std::size_t i = 0; i < std::min(families_, starts_.size()); ++i)
-        if (is_here(starts_[i], bytes, until)) return found(starts_[i]);
+        if (is_here(starts_[i], bytes, until, same)) return found(starts_[i]);
     } else {
       for (std::size_t i = next_; i < next_ + most_left_out; ++i)
-        if (is_here(i, bytes, until)) return found(i);
+        if (is_here(i, bytes, until, same)) return found(i);
     }
     --credit_;
     if (++missed_ == most_missed) {
@@ -78,13 +78,13 @@ class block_memory {
     return blocks_[at % most].size;
   }
 
-  bool is_here(std::size_t at, const char* bytes, const char* until) const noexcept {
+  bool is_here(std::size_t at, const char* bytes, const char* until, same_function same) const noexcept {
     if (at >= made_ || made_ - at > most) return false;
     const block& known = blocks_[at % most];
     if (known.size >= static_cast<std::size_t>(until - bytes)) return false;
     // Blocks that differ mostly do so at their end, where a pod's name stands.
     const std::size_t last = known.size - 16;
-    return same_16_bytes(bytes + last, known.data + last) && same_long_bytes(bytes, known.data, known.size);
+    return same_16_bytes(bytes + last, known.data + last) && same(bytes, known.data, known.size);
   }
 
   std::size_t made_ = 0;      // blocks so far; those before the last `most` are forgotten

@@ -124,22 +124,29 @@ inline bool same_16_bytes(const char* a, const char* b) noexcept {
 #endif
 }
 
-/// True where `size` >= 64 bytes are equal.
-inline bool same_long_bytes(const char* a, const char* b, std::size_t size) noexcept {
-  const auto same = [&](std::size_t i) {
+/// The newline that ends the text at `at`, where it is ASCII and ends before `until`; else nullptr. 16 bytes
+/// from `until` on may be read.
+inline const char* end_of_ascii_line(const char* at, const char* until) noexcept {
 #ifdef __SSE2__
-    const auto part = [&](std::size_t at) {
-      return _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a + at)), _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + at)));
-    };
-    const __m128i equal = _mm_and_si128(_mm_and_si128(part(i), part(i + 16)), _mm_and_si128(part(i + 32), part(i + 48)));
-    return _mm_movemask_epi8(equal) == 0xFFFF;
+  for (; at < until; at += 16) {
+    const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i newlines = _mm_cmpeq_epi8(text, _mm_set1_epi8('\n'));
+    if (const int found = _mm_movemask_epi8(_mm_or_si128(newlines, text)); found != 0) {
+      at += std::countr_zero(static_cast<std::uint32_t>(found));
+      return *at == '\n' && at < until ? at : nullptr;
+    }
+  }
 #else
-    return std::memcmp(a + i, b + i, 64) == 0;
+  for (; at < until; at += 8) {
+    const std::uint64_t word = load_word(at), others = word ^ each_byte('\n');
+    // Above a newline a byte may be taken for one too, but the lowest that is found is right.
+    if (const std::uint64_t found = ((others - each_byte(1)) | word) & each_byte(0x80); found != 0) {
+      at += bytes_before(found);
+      return *at == '\n' && at < until ? at : nullptr;
+    }
+  }
 #endif
-  };
-  for (std::size_t i = 0; i + 64 < size; i += 64)
-    if (!same(i)) return false;
-  return same(size - 64);
+  return nullptr;
 }
 
 /// A text that stays where it is, and that others are mostly equal to. Its place, and theirs, have 16
@@ -164,7 +171,8 @@ class known_text {
     const bool same = size_ >= 16 ? same_16_bytes(bytes, head_) : same_bytes(bytes, head_, size_);
 #endif
     return same && (size_ <= 16 || (same_16_bytes(bytes + size_ - 16, data_ + size_ - 16) &&
-                                    (size_ <= 32 || same_bytes(bytes + 16, data_ + 16, size_ - 32))));
+                                    (size_ <= 32 || (same_16_bytes(bytes + 16, data_ + 16) &&
+                                                     (size_ <= 48 || same_bytes(bytes + 32, data_ + 32, size_ - 48))))));
   }
 
   const char* data() const noexcept { return data_; }

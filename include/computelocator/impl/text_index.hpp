@@ -46,7 +46,10 @@ struct lines_named {
   }
 };
 
-/// The two loops over the bytes of a page that are written for each kind of processor.
+/// True where `size` >= 64 bytes are equal.
+using same_function = bool (*)(const char* a, const char* b, std::size_t size) noexcept;
+
+/// The loops over the bytes of a page that are written for each kind of processor.
 struct kernel {
   const char* name;
   bool (*available)() noexcept;
@@ -56,6 +59,7 @@ struct kernel {
   /// Leaves out the line at `line` and those behind it that are `like` it, up to 64 bytes before `until`; adds
   /// them to `lines` and gives the start of the next, or `line` where that does not end before.
   const char* (*skip)(const char* line, const char* until, const lines_named& like, std::size_t& lines) noexcept;
+  same_function same;
 };
 
 /// What a first look at 64 bytes finds: one bit a byte, lowest bit first.
@@ -180,6 +184,14 @@ struct marker {
     }
     return line;
   }
+
+  [[gnu::always_inline]] static bool same(const char* a, const char* b, std::size_t size) noexcept {
+    for (std::size_t at = 0; at + 64 < size; at += 64) {
+      prefetch(a + at);
+      if (!Isa::same(a + at, b + at)) return false;
+    }
+    return Isa::same(a + size - 64, b + size - 64);
+  }
 };
 
 /// The specification that every other kernel is tested against.
@@ -205,6 +217,8 @@ inline const char* skip_scalar(const char* line, const char* until, const lines_
   return line;
 }
 
+inline bool same_scalar(const char* a, const char* b, std::size_t size) noexcept { return std::memcmp(a, b, size) == 0; }
+
 #ifdef COMPUTELOCATOR_X86_KERNELS
 struct sse2_isa {
   static __m128i load(const char* bytes, int quarter) noexcept {
@@ -217,6 +231,11 @@ struct sse2_isa {
     std::uint64_t made = 0;
     for (int i = 0; i < 4; ++i) made |= bits(_mm_cmpeq_epi8(load(bytes, i), _mm_set1_epi8(to)), i);
     return made;
+  }
+  static bool same(const char* a, const char* b) noexcept {
+    __m128i equal = _mm_set1_epi8(-1);
+    for (int i = 0; i < 4; ++i) equal = _mm_and_si128(equal, _mm_cmpeq_epi8(load(a, i), load(b, i)));
+    return _mm_movemask_epi8(equal) == 0xFFFF;
   }
   static bool foreign(const char* bytes) noexcept {
     return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(load(bytes, 0), load(bytes, 1)),
@@ -244,6 +263,9 @@ inline const char* skip_sse2(const char* line, const char* until, const lines_na
                                             std::size_t& lines) noexcept {
   return marker<sse2_isa>::skip(line, until, like, lines);
 }
+inline bool same_sse2(const char* a, const char* b, std::size_t size) noexcept {
+  return marker<sse2_isa>::same(a, b, size);
+}
 
 #define COMPUTELOCATOR_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
 
@@ -258,6 +280,10 @@ struct avx2_isa {
   COMPUTELOCATOR_AVX2 static std::uint64_t equal(const char* bytes, char to) noexcept {
     const __m256i all = _mm256_set1_epi8(to);
     return bits(_mm256_cmpeq_epi8(load(bytes), all), _mm256_cmpeq_epi8(load(bytes + 32), all));
+  }
+  COMPUTELOCATOR_AVX2 static bool same(const char* a, const char* b) noexcept {
+    return _mm256_movemask_epi8(_mm256_and_si256(_mm256_cmpeq_epi8(load(a), load(b)),
+                                                 _mm256_cmpeq_epi8(load(a + 32), load(b + 32)))) == -1;
   }
   COMPUTELOCATOR_AVX2 static bool foreign(const char* bytes) noexcept {
     return _mm256_movemask_epi8(_mm256_or_si256(load(bytes), load(bytes + 32))) != 0;
@@ -325,6 +351,9 @@ COMPUTELOCATOR_AVX2 inline const char* skip_avx2(const char* line, const char* u
                                             std::size_t& lines) noexcept {
   return marker<avx2_isa>::skip(line, until, like, lines);
 }
+COMPUTELOCATOR_AVX2 inline bool same_avx2(const char* a, const char* b, std::size_t size) noexcept {
+  return marker<avx2_isa>::same(a, b, size);
+}
 #undef COMPUTELOCATOR_AVX2
 
 #define COMPUTELOCATOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vbmi2,avx2,bmi,bmi2,popcnt")))
@@ -332,6 +361,9 @@ COMPUTELOCATOR_AVX2 inline const char* skip_avx2(const char* line, const char* u
 struct avx512_isa {
   COMPUTELOCATOR_AVX512 static std::uint64_t equal(const char* bytes, char to) noexcept {
     return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(bytes), _mm512_set1_epi8(to));
+  }
+  COMPUTELOCATOR_AVX512 static bool same(const char* a, const char* b) noexcept {
+    return _mm512_cmpneq_epi8_mask(_mm512_loadu_si512(a), _mm512_loadu_si512(b)) == 0;
   }
   COMPUTELOCATOR_AVX512 static bool foreign(const char* bytes) noexcept {
     return _mm512_movepi8_mask(_mm512_loadu_si512(bytes)) != 0;
@@ -367,6 +399,9 @@ COMPUTELOCATOR_AVX512 inline const char* skip_avx512(const char* line, const cha
                                             std::size_t& lines) noexcept {
   return marker<avx512_isa>::skip(line, until, like, lines);
 }
+COMPUTELOCATOR_AVX512 inline bool same_avx512(const char* a, const char* b, std::size_t size) noexcept {
+  return marker<avx512_isa>::same(a, b, size);
+}
 #undef COMPUTELOCATOR_AVX512
 #endif
 
@@ -389,6 +424,12 @@ struct neon_isa {
     uint8x16x4_t all = load(bytes);
     for (uint8x16_t& part : all.val) part = vceqq_u8(part, vdupq_n_u8(static_cast<std::uint8_t>(to)));
     return bits(all);
+  }
+  static bool same(const char* a, const char* b) noexcept {
+    const uint8x16x4_t left = load(a), right = load(b);
+    uint8x16_t equal = vdupq_n_u8(0xFF);
+    for (int i = 0; i < 4; ++i) equal = vandq_u8(equal, vceqq_u8(left.val[i], right.val[i]));
+    return vminvq_u8(equal) == 0xFF;
   }
   static bool foreign(const char* bytes) noexcept {
     const uint8x16x4_t all = load(bytes);
@@ -414,20 +455,24 @@ inline const char* skip_neon(const char* line, const char* until, const lines_na
                                             std::size_t& lines) noexcept {
   return marker<neon_isa>::skip(line, until, like, lines);
 }
+inline bool same_neon(const char* a, const char* b, std::size_t size) noexcept {
+  return marker<neon_isa>::same(a, b, size);
+}
 #endif
 
 /// Every kernel of this build, best first; the last one always runs.
 inline constexpr kernel kernels[] = {
 #ifdef COMPUTELOCATOR_X86_KERNELS
     {"avx512", []() noexcept { return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2"); },
-     index_avx512, skip_avx512},
-    {"avx2", []() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }, index_avx2, skip_avx2},
-    {"sse2", []() noexcept { return true; }, index_sse2, skip_sse2},
+     index_avx512, skip_avx512, same_avx512},
+    {"avx2", []() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); },
+     index_avx2, skip_avx2, same_avx2},
+    {"sse2", []() noexcept { return true; }, index_sse2, skip_sse2, same_sse2},
 #endif
 #ifdef COMPUTELOCATOR_NEON_KERNEL
-    {"neon", []() noexcept { return true; }, index_neon, skip_neon},
+    {"neon", []() noexcept { return true; }, index_neon, skip_neon, same_neon},
 #endif
-    {"scalar", []() noexcept { return true; }, index_scalar, skip_scalar},
+    {"scalar", []() noexcept { return true; }, index_scalar, skip_scalar, same_scalar},
 };
 inline constexpr const kernel& scalar_kernel = kernels[std::size(kernels) - 1];
 

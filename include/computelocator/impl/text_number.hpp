@@ -115,18 +115,18 @@ inline std::uint64_t digits_of_word(std::uint64_t word, std::size_t count) noexc
 inline constexpr std::uint64_t small_powers_of_ten[] = {1,      10,      100,      1000,     10000,
                                                         100000, 1000000, 10000000, 100000000};
 
-/// Digits from `p` on are put behind `mantissa`; gives where they end. Not more than `most` words.
-/// Past 19 digits in all the mantissa means nothing.
-inline const char* take_digits(const char* p, std::uint64_t& mantissa, int most) noexcept {
-  for (; most != 0; --most) {
+/// Digits from `p` on are put behind `mantissa`; gives where they end, or where 24 have been taken. Past 19
+/// digits in all the mantissa means nothing.
+[[gnu::always_inline]] inline const char* take_digits(const char* p, std::uint64_t& mantissa) noexcept {
+  const auto take = [&] {
     const std::uint64_t word = load_word(p);
-    const std::uint64_t rest = not_digits(word);
-    const std::size_t count = rest == 0 ? 8 : bytes_before(rest);
-    if (count == 0) break;
+    const std::size_t count = bytes_before(not_digits(word));
+    if (count == 0) return false;
     mantissa = mantissa * small_powers_of_ten[count] + digits_of_word(word, count);
     p += count;
-    if (count != 8) break;
-  }
+    return count == 8;
+  };
+  if (take() && take()) take();
   return p;
 }
 
@@ -195,7 +195,7 @@ inline bool scale_exactly(std::uint64_t, int, double&) noexcept { return false; 
   const bool negative = *p == '-';
   p += negative;
   std::uint64_t mantissa = 0;
-  const char* end = take_digits(p, mantissa, 3);
+  const char* end = take_digits(p, mantissa);
   std::ptrdiff_t digits = end - p;
   if (digits == 0) {
     if (negative || p[0] != 'N' || p[1] != 'a' || p[2] != 'N') return nullptr;
@@ -205,11 +205,12 @@ inline bool scale_exactly(std::uint64_t, int, double&) noexcept { return false; 
   int exponent = 0;
   if (*end == '.') {
     const char* const point = ++end;
-    end = take_digits(point, mantissa, 3);
+    end = take_digits(point, mantissa);
     digits += end - point;
     exponent = -static_cast<int>(end - point);
   }
   if (digits > 19) {  // but zeros in front are none of its digits
+    if (digits > 32) return nullptr;  // so that the time behind it is within the bytes that may be read
     for (const char* zero = p; *zero == '0' || *zero == '.'; ++zero) digits -= *zero == '0';
     if (digits > 19) return nullptr;
   }
@@ -242,14 +243,26 @@ inline bool scale_exactly(std::uint64_t, int, double&) noexcept { return false; 
   return p + 1;
 }
 
-/// Milliseconds of 13 digits, as the times of this age are. Gives the byte behind them, or nullptr.
-/// At least 14 bytes may be read.
-inline const char* quick_time(const char* p, std::int64_t& time) noexcept {
-  const std::uint64_t first = load_word(p), last = load_word(p + 5);
-  if ((not_digits(first) | not_digits(last)) != 0 || is_digit(p[13])) return nullptr;
-  time = static_cast<std::int64_t>(digits_of_word(first, 8) * 100000 + digits_of_word(last >> 24, 5));
-  return p + 13;
-}
+/// Reads milliseconds of 13 digits, as the times of this age are. Their first eight mostly are those of the
+/// time before.
+class time_reader {
+ public:
+  /// Gives the byte behind them, or nullptr. At least 14 bytes may be read.
+  [[gnu::always_inline]] inline const char* read(const char* p, std::int64_t& time) noexcept {
+    const std::uint64_t first = load_word(p), last = load_word(p + 5);
+    if (not_digits(last) != 0 || is_digit(p[13])) return nullptr;
+    if (first != first_) {
+      if (not_digits(first) != 0) return nullptr;
+      first_ = first;
+      value_ = digits_of_word(first, 8) * 100000;
+    }
+    time = static_cast<std::int64_t>(value_ + digits_of_word(last >> 24, 5));
+    return p + 13;
+  }
+
+ private:
+  std::uint64_t first_ = 0, value_ = 0;
+};
 
 /// The double nearest to `text`. NaN and Inf in any case; neither hexadecimal nor underscores.
 inline number_fault parse_value(std::string_view text, double& value) noexcept {

@@ -24,50 +24,53 @@ template <class Sink>
   }
   if (!checks && !wanted_) return skip_lines(line);
 
-  const char* at = line + name_before_.size();
+  const char* const behind_name = line + name_before_.size();
   sample_.labels_.marked_ = 0;
   sample_.timestamp_text_ = {};
   sample_.timestamp_ms_.reset();
   sample_.exemplar_.reset();
-  if (*at == '{') {
-    if (const std::size_t size = known_block(at); size != 0) {
-      if (const char* const end = quick_numbers(at + size); end != nullptr) {
-        sample_.labels_.block_ = {at, size};
-        begin_ = at_;
-        end_ = static_cast<std::size_t>(end - page_.data());
-        at_ = end_ + 1;
-        sample_.name_ = {line, name_before_.size()};
-        hand_over();
-        return true;
-      }
+  // Where only numbers are left to be read, they show where the line ends.
+  std::size_t block = *behind_name == '{' ? known_block(behind_name) : 0;
+  const char* end = nullptr;
+  if ((block != 0 || *behind_name == ' ') && behind_name < page_.data() + quick_until_) end = quick_numbers(behind_name + block);
+  if (end == nullptr) {
+    index_.seek(at_);
+    const char* at = behind_name;
+    if (*at == '{') {
+      at = quick_labels(at);
+      if (at == nullptr) return false;
+    } else if (*at != ' ' || at[1] == '{' || detail::is_blank(at[1])) {
+      return false;  // text 0.0.4 takes labels behind a blank
+    }
+    while (index_.cursor >= index_.count())
+      if (!index_.extend(at_)) return false;
+    const std::size_t newline = index_.begin() + index_.marks()[index_.cursor];
+    if (page_[newline] != '\n') return false;
+    if (!index_.is_utf8(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
+    ++index_.cursor;
+    block = static_cast<std::size_t>(at - behind_name);
+    if constexpr (!sink_knows) blocks_.add(behind_name, block);
+    end = quick_numbers(at);
+    if (end == nullptr) {
+      take_line(line, page_.data() + newline, block);
+      if (lenient() && page_[end_ - 1] == '\r') --end_;
+      read_numbers(static_cast<std::size_t>(at - page_.data()));
+      return true;
     }
   }
-
-  index_.seek(at_);
-  const char* const behind_name = at;
-  if (*at == '{') {
-    at = quick_labels(at);
-    if (at == nullptr) return false;
-  } else if (*at != ' ' || at[1] == '{' || detail::is_blank(at[1])) {
-    return false;  // text 0.0.4 takes labels behind a blank
-  }
-  while (index_.cursor >= index_.count())
-    if (!index_.extend(at_)) return false;
-  const std::size_t newline = index_.begin() + index_.marks()[index_.cursor];
-  if (page_[newline] != '\n') return false;
-  if (!index_.is_utf8(at_, newline) && !detail::is_utf8(cut(at_, newline - at_))) return false;
-
-  sample_.labels_.block_ = {behind_name, static_cast<std::size_t>(at - behind_name)};
-  if constexpr (!sink_knows) blocks_.add(behind_name, static_cast<std::size_t>(at - behind_name));
-  ++index_.cursor;
-  begin_ = at_;
-  end_ = newline;
-  at_ = newline + 1;
-  if (lenient() && page_[end_ - 1] == '\r') --end_;
-  sample_.name_ = {line, name_before_.size()};
-  if (quick_numbers(at) != nullptr) hand_over();
-  else read_numbers(static_cast<std::size_t>(at - page_.data()));
+  take_line(line, end, block);
+  hand_over();
   return true;
+}
+
+/// Goes on behind the line, whose name is name_before_ and whose labels take `block` bytes.
+template <class Sink>
+[[gnu::always_inline]] inline void page_walker<Sink>::take_line(const char* line, const char* newline, std::size_t block) noexcept {
+  sample_.name_ = {line, name_before_.size()};
+  sample_.labels_.block_ = {line + name_before_.size(), block};
+  begin_ = at_;
+  end_ = static_cast<std::size_t>(newline - page_.data());
+  at_ = end_ + 1;
 }
 
 /// The size of the block at `block`, if these very bytes stood behind a name before and were found good.
@@ -78,7 +81,7 @@ template <class Sink>
     const std::size_t size = sink_.known_block({block, static_cast<std::size_t>(page_.data() + page_.size() - block)});
     return block < until && size < static_cast<std::size_t>(until - block) ? size : 0;
   } else {
-    return blocks_.looking() && block < until ? blocks_.find(block, until) : 0;
+    return blocks_.looking() && block < until ? blocks_.find(block, until, kernel_.same) : 0;
   }
 }
 
@@ -91,21 +94,26 @@ bool page_walker<Sink>::quick_metadata(const char* line) {
   else if (!detail::same_bytes(line, "# HELP ", head)) return false;
   if (!quick_name(line + head)) return false;
   const char* const text = line + head + name_before_.size() + 1;
-  if (text[-1] != ' ' || detail::is_blank(*text)) return false;
-  const std::size_t newline = index_.end_of_line(at_);
-  const char* const end = page_.data() + newline;
-  if (newline >= quick_until_ || end <= text || detail::is_blank(end[-1]) || end[-1] == '\r') return false;
+  const char* end = page_.data() + quick_until_;
+  if (text >= end || text[-1] != ' ' || detail::is_blank(*text)) return false;
+  if (meta.what == metadata_view::kind::type) {
+    end = detail::quick_type(text, meta.type);
+    if (end == nullptr || (openmetrics() && *text == 'u')) return false;
+  } else {
+    end = detail::end_of_ascii_line(text, end);
+    if (end == nullptr) {
+      const std::size_t newline = index_.end_of_line(at_);
+      end = page_.data() + newline;
+      if (newline >= quick_until_) return false;
+      if (!index_.is_utf8(at_, newline) && !detail::is_utf8({text, static_cast<std::size_t>(end - text)})) return false;
+    }
+    if (end == text || detail::is_blank(end[-1]) || end[-1] == '\r') return false;
+  }
   meta.name = {line + head, name_before_.size()};
   meta.text = {text, static_cast<std::size_t>(end - text)};
-  if (meta.what == metadata_view::kind::type) {
-    if (!detail::quick_type(meta.text, meta.type) || (openmetrics() && *text == 'u')) return false;
-  } else if (!index_.is_utf8(at_, newline) && !detail::is_utf8(meta.text)) {
-    return false;
-  }
-  ++index_.cursor;
   begin_ = at_;
-  end_ = newline;
-  at_ = newline + 1;
+  end_ = static_cast<std::size_t>(end - page_.data());
+  at_ = end_ + 1;
   meta.quotes_escaped = openmetrics();
   meta.line = this->line();
   meta.offset = base_ + begin_;
@@ -149,7 +157,7 @@ bool page_walker<Sink>::skip_lines(const char* line) noexcept {
 /// Reads the labels behind `brace` by the marks of their quotes and gives the byte behind them; the
 /// cursor is then at the end of the line. nullptr where they are to be read with care.
 template <class Sink>
-const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
+[[gnu::always_inline]] inline const char* page_walker<Sink>::quick_labels(const char* brace) noexcept {
   const char* window = page_.data() + index_.begin();
   const detail::mark* first = index_.marks() + index_.cursor;
   const detail::mark* at = first;
@@ -227,7 +235,7 @@ template <class Sink>
   if (*end != ' ' || openmetrics()) return nullptr;
   const char* const second = end + 1;
   std::int64_t time = 0;
-  end = detail::quick_time(second, time);
+  end = time_before_.read(second, time);
   if (end == nullptr || *end != '\n') return nullptr;
   sample_.timestamp_text_ = {second, static_cast<std::size_t>(end - second)};
   sample_.timestamp_ms_ = time;

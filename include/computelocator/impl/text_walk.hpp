@@ -230,6 +230,7 @@ class page_walker {
   }
 
   bool quick_line();
+  void take_line(const char* line, const char* newline, std::size_t block) noexcept;
   std::size_t known_block(const char* block);
   bool quick_metadata(const char* line);
   bool quick_name(const char* line) noexcept;
@@ -262,6 +263,7 @@ class page_walker {
   bool over_;
   bool failed_line_ = false;
   detail::known_text name_before_;  // the name on an earlier line, as these stand together
+  detail::time_reader time_before_;
   bool asked_ = false;              // the sink was asked for it
   bool wanted_ = true;              // and said this
   sample_view sample_;
@@ -574,7 +576,7 @@ bool page_walker<Sink>::read_numbers(std::size_t at) {
 }
 
 template <class Sink>
-void page_walker<Sink>::hand_over() {
+[[gnu::always_inline]] inline void page_walker<Sink>::hand_over() {
   sample_.line_ = line();
   sample_.offset_ = base_ + begin_;
   if constexpr (checks) {

@@ -42,14 +42,15 @@ inline bool is_classic_type(std::string_view word) noexcept {
   return false;
 }
 
-/// A type of text 0.0.4, or false. 8 bytes of `word` may be read, however short it is.
-inline bool quick_type(std::string_view word, metric_type& type) noexcept {
+/// Reads a type of text 0.0.4 and gives the newline behind it; nullptr where another byte stands there.
+/// 16 bytes may be read.
+inline const char* quick_type(const char* word, metric_type& type) noexcept {
   for (std::size_t i = 0; i < classic_types; ++i)
-    if (word.size() == type_words[i].size && same_bytes(word.data(), type_words[i].bytes, word.size())) {
+    if (const std::size_t size = type_words[i].size; word[size] == '\n' && same_bytes(word, type_words[i].bytes, size)) {
       type = type_words[i].type;
-      return true;
+      return word + size;
     }
-  return false;
+  return nullptr;
 }
 
 inline std::size_t decode_escapes(std::string_view raw, bool quotes, char* out) noexcept {
