@@ -231,7 +231,8 @@ TEST(kernels, leave_odd_lines_to_the_careful_half) {
   for (const std::string& page : {
            std::string("a  1\n"), std::string("a\t1\n"), std::string("a{} 1\n"), std::string("a{b=\"x\n} 1\n"),
            std::string("a{b=\"1\",b=\"2\"} 1\n"), std::string("a{bc=\"1\",de=\"2\",bc=\"3\"} 1\n"),
-           std::string("a{__name__=\"z\"} 1\n"), std::string("# TYPE a untyped\n"), "a{" + labels + "} 1\n",
+           std::string("a{__name__=\"z\"} 1\n"), std::string("# TYPE a untyped\n"),
+           std::string("# HELP a Help.\r\n# TYPE a gauge\r\na 1\r\n"), std::string("# HELP a Caf\xC3\xA9.\r\n"), "a{" + labels + "} 1\n",
            "a{" + labels.substr(0, labels.find("l40")) + "} 1\n", "a{" + labels.substr(0, labels.find(",l20")) + "} 1\n"})
     for (const std::string& behind : {"b 2\n" + std::string(100, '#'), std::string(100, 'n'), long_name + " 1\nb 2\n" + std::string(80, 'n')})
       for (const parse_options& way : ways)
