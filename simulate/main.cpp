@@ -40,6 +40,9 @@ constexpr const char* usage =
     "  --self-signed          kubelets with certificates of their own, as kubeadm makes them\n"
     "  --client-certificate   the kubeconfig holds a client certificate in place of a token\n"
     "  --ignore-name          kubelets that do not know ?name[]=\n"
+    "  --no-gzip              kubelets that do not compress\n"
+    "  --distinct N           only so many pages are made: the other nodes serve those of the first, so that\n"
+    "                         thousands of nodes fit in memory; the API server's pods are then not theirs\n"
     "  --fault NODE=KIND      slow, dead, unreachable, silent, cut-off, wrong-certificate,\n"
     "                         forbidden, bad-line, bad-page; NODE counts from 0; may be given again\n"
     "  --deny RESOURCE        nodes, pods, nodes/proxy or nodes/metrics; may be given again\n"
@@ -101,6 +104,8 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
     else if (option == "--self-signed") to.certificates = simulate::kubelet_certificates::self_signed;
     else if (option == "--client-certificate") to.client_certificate = true;
     else if (option == "--ignore-name") to.honours_name = false;
+    else if (option == "--no-gzip") to.gzip = false;
+    else if (option == "--distinct") to.distinct = number(option, value(), 1, 10'000);
     else if (option == "--fault") {
       const std::string text = value();
       const std::size_t equals = text.find('=');

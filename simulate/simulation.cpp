@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -154,7 +155,7 @@ struct simulation::state {
     if (options.honours_name)
       for (const auto& [key, value] : asked.query)
         if (key == "name[]") names.push_back(value);
-    const stored_page stored = pages.get(node, step(), names);
+    const stored_page stored = pages.get(options.distinct == 0 ? node : node % options.distinct, step(), names);
     reply made;
     made.content_type = page_type;
     made.chunked = true;
@@ -285,7 +286,8 @@ void simulation::new_key(std::size_t node) {
 }
 
 void simulation::prepare(const std::vector<std::string>& names) {
-  const std::size_t nodes = state_->world.nodes().size();
+  const std::size_t all = state_->world.nodes().size();
+  const std::size_t nodes = state_->options.distinct == 0 ? all : std::min(all, state_->options.distinct);
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> makers;
   for (std::size_t i = 0; i < state_->options.threads; ++i)

@@ -40,6 +40,7 @@ struct simulation_options {
   bool client_certificate = false;       ///< the kubeconfig holds a client certificate, not a token
   bool honours_name = true;              ///< ?name[]= filters the page, as new kubelets do
   bool gzip = true;
+  std::size_t distinct = 0;              ///< pages: the other nodes serve those of the first; 0: one a node
   std::map<std::size_t, fault> faults;   ///< by index of the node
   std::chrono::milliseconds slow_for{3000};
   std::set<std::string> denied;          ///< "nodes", "pods", "nodes/proxy", "nodes/metrics"

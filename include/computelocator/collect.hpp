@@ -48,6 +48,8 @@ struct collect_options {
   std::chrono::milliseconds timeout{10'000};  ///< a target's, from its start to the parsed page
   std::chrono::milliseconds discovery_timeout{30'000};
   std::size_t concurrency = 64;               ///< targets at once
+  /// Memory of pages under way, half as they are sent and half as text. A page may take half of it alone,
+  /// and 32 MiB where that is less.
   std::size_t bytes_in_flight = std::size_t{512} << 20;
   std::size_t max_page_bytes = std::size_t{64} << 20;
   std::size_t max_samples = 1'000'000;        ///< of one page

@@ -38,6 +38,10 @@ struct http_request {
   std::string pin;              ///< with tls_mode::pin: the key expected; empty: take the first
   secret token;                 ///< sent as bearer token to a verified or pinned peer alone
   http_limits limits;
+  std::size_t expected_bytes = 0;                  ///< of a 200's body: memory that is had at once
+  std::string memory;                              ///< what it is put into, in place of what was in it
+  /// Asked before the body of a 200 gets memory beyond expected_bytes; false ends it with errc::too_large.
+  std::function<bool(std::size_t bytes)> may_hold;
   std::chrono::steady_clock::time_point deadline;  ///< absolute; covers name resolution
 };
 

@@ -32,6 +32,10 @@ struct outcome {
   std::chrono::system_clock::time_point started{};
   /// Time spent per stage; zero where a stage was skipped (a kept-alive connection).
   std::chrono::nanoseconds resolve_time{}, connect_time{}, tls_time{}, first_byte_time{}, body_time{}, inflate_time{}, parse_time{};
+  /// From its start to its end, with all attempts and pauses, and with what it waited for a parser.
+  std::chrono::nanoseconds took{};
+  /// Of inflate_time and parse_time what the CPU worked, where the system can tell a thread's.
+  std::chrono::nanoseconds inflate_cpu{}, parse_cpu{};
 
   bool ok() const noexcept { return reached == stage::done; }
 };

@@ -38,8 +38,10 @@ class token_store {
 
 struct scrape_options {
   std::chrono::milliseconds timeout{10'000};  ///< a target's, all attempts together
-  std::size_t concurrency = 64;               ///< targets at once
-  std::size_t bytes_in_flight = std::size_t{512} << 20;  ///< of pages asked for and not yet released
+  std::size_t concurrency = 64;               ///< targets at once, from a few on: see ramp()
+  /// Memory of pages asked for and not yet released. A page that does not fit is put off and asked for
+  /// anew, as long as there is time; one that is alone may be as large as its own limit.
+  std::size_t bytes_in_flight = std::size_t{512} << 20;
   int attempts = 2;                           ///< for a lost connection, 429 or 503
   bool gzip = true;
   http_limits limits;
@@ -50,6 +52,7 @@ struct scrape_options {
 /// The bytes of one whole answer, as sent.
 struct scraped_page {
   std::string bytes;
+  std::size_t held = 0;  ///< memory that counts as in flight, for release()
   bool gzip = false;
   std::string content_type;
   std::chrono::system_clock::time_point received{};
@@ -67,6 +70,10 @@ struct retry_plan {
   computelocator::retry what = retry::no;
   std::chrono::milliseconds after{0};
 };
+
+/// How many targets may be under way at once: few at first, and with each that has ended and every ten
+/// milliseconds one more, up to `concurrency`, so that a sweep does not begin with a storm of handshakes.
+std::size_t ramp(std::size_t ended, std::chrono::milliseconds since, std::size_t concurrency) noexcept;
 
 /// `attempt` counts from 1; `left` is the time to the deadline. A wait beyond it is no retry.
 retry_plan plan_retry(const http_answer& of, int attempt, int attempts,
@@ -92,8 +99,8 @@ class scraper {
   /// way, when a stop is requested end with errc::cancelled.
   void sweep(std::span<const target> targets, const scrape_events& events, std::stop_token stop = {});
 
-  /// A page of so many bytes has been dealt with. Safe from any thread.
-  void release(std::size_t bytes);
+  /// A page that held so much has been dealt with; its memory may serve the next one. Safe from any thread.
+  void release(std::size_t held, std::string memory = {});
 
   /// Keys that nodes showed under tls_mode::pin, by node UID: held from the first use on.
   std::map<std::string, std::string>& pins() noexcept { return pins_; }
@@ -106,6 +113,7 @@ class scraper {
   token_store tokens_;
   std::map<std::string, std::string> pins_;
   std::map<std::string, std::size_t> last_bytes_;
+  std::size_t usual_bytes_ = std::size_t{1} << 20;  // of a page that nobody has seen yet
   std::weak_ptr<run> running_;
 };
 

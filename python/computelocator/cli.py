@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -442,9 +443,19 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def allow_connections() -> None:
+    """Raise the limit of file descriptors as far as this user may: each node takes one."""
+    wanted = 65_536
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    allow_connections()
     if given[:1] == ["simulate"]:
         program = _simulate.program()
         os.execv(program, [program, *given[1:]])

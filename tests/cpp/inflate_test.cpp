@@ -70,6 +70,33 @@ TEST(inflate, a_bomb_ends_at_the_bound) {
   EXPECT_EQ(code_of(exact, 999), errc::too_large);
 }
 
+TEST(inflate, a_room_is_used_again_and_replaced_where_it_is_too_small) {
+  inflate_room room;
+  const char* before = nullptr;
+  for (const std::size_t size : {5000u, 4000u, 5000u, 70'000u, 10u}) {
+    const std::string text(size, 'a');
+    const std::string bytes = packed(text);
+    EXPECT_EQ(room_for(bytes, 1 << 20), size + 1);
+    EXPECT_EQ(room_for(bytes, 100), std::min<std::size_t>(size, 100) + 1);
+    const auto back = gunzip(bytes, size, room);
+    ASSERT_TRUE(back);
+    EXPECT_EQ(*back, text);
+    EXPECT_GE(room.size(), size);
+    if (size <= 5000 && before != nullptr && room.size() < 70'000) {
+      EXPECT_EQ(room.data(), before);
+    }
+    before = room.data();
+  }
+  // Of two members the last one says its length.
+  const std::string two = packed(std::string(100'000, 'b')) + packed("c");
+  EXPECT_EQ(room_for(two, 1 << 20), 2u);
+  EXPECT_EQ(gunzip(two, 1 << 20, room)->size(), 100'001u);
+  EXPECT_FALSE(gunzip(two, 1000, room));
+  inflate_room taken = std::move(room);
+  EXPECT_EQ(room.size(), 0u);
+  EXPECT_TRUE(gunzip(two, 1 << 20, room));
+}
+
 TEST(inflate, any_flipped_bit_is_noticed_or_harmless) {
   const std::string text = "a{b=\"c\"} 1\nd 2\n";
   const std::string good = packed(text);

@@ -506,6 +506,50 @@ TEST(http_client, tls_to_a_plain_port_names_the_mix_up) {
   EXPECT_EQ(answer.failure->code, cl::errc::tls_protocol) << answer.failure->message();
 }
 
+TEST(ramp, few_at_first_and_one_more_with_each_that_ends_or_with_time) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(cl::ramp(0, milliseconds(0), 64), 8u);
+  EXPECT_EQ(cl::ramp(0, milliseconds(0), 3), 3u);
+  EXPECT_EQ(cl::ramp(5, milliseconds(0), 64), 13u);
+  EXPECT_EQ(cl::ramp(5, milliseconds(109), 64), 23u);
+  EXPECT_EQ(cl::ramp(0, milliseconds(560), 64), 64u);
+  EXPECT_EQ(cl::ramp(1'000'000, milliseconds(0), 64), 64u);
+}
+
+TEST(http_client, memory_of_a_page_is_asked_for_and_used_again) {
+  const std::string page(300'000, '#');
+  fixed_server server("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + page);
+  cl::http_client client;
+  cl::http_request request;
+  request.scheme = cl::scheme::http;
+  request.host = "127.0.0.1";
+  request.port = server.port;
+  std::vector<std::size_t> wanted;
+  request.may_hold = [&](std::size_t bytes) {
+    wanted.push_back(bytes);
+    return bytes < 1'000'000;
+  };
+  cl::http_answer answer = asked(client, request);
+  EXPECT_EQ(answer.body, page);
+  EXPECT_FALSE(wanted.empty());
+  wanted.clear();
+  request.memory = std::move(answer.body);
+  const char* const before = request.memory.data();
+  request.expected_bytes = 300'000;
+  answer = asked(client, std::move(request));
+  EXPECT_EQ(answer.body, page);
+  EXPECT_EQ(answer.body.data(), before);
+  EXPECT_TRUE(wanted.empty());
+  cl::http_request refused;
+  refused.scheme = cl::scheme::http;
+  refused.host = "127.0.0.1";
+  refused.port = server.port;
+  refused.may_hold = [](std::size_t bytes) { return bytes < 200'000; };
+  answer = asked(client, refused);
+  ASSERT_TRUE(answer.failure);
+  EXPECT_EQ(answer.failure->code, cl::errc::too_large);
+}
+
 TEST(plan_retry, table) {
   using std::chrono::milliseconds;
   const auto answer = [](int status, const char* after = "") {

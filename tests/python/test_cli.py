@@ -167,6 +167,15 @@ def test_a_reader_that_leaves_is_no_error(page):
     process.stderr.close()
 
 
+def test_descriptors_are_raised_to_what_the_user_may_have():
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (64, 999)); import computelocator.cli as c;"
+        "c.main(['parse', '/nowhere']); print(*r.getrlimit(r.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["999", "999"], done.stderr
+
+
 def test_pins_are_listed_and_forgotten(tmp_path):
     pins = tmp_path / "pins.json"
     pins.write_text(json.dumps({"uid-b": "b" * 64, "uid-a": "a" * 64}))

@@ -6,9 +6,15 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <computelocator/collect.hpp>
 #include <computelocator/http.hpp>
@@ -22,6 +28,20 @@
 namespace computelocator {
 
 namespace detail::collect_ {
+
+/// What the calling thread has worked so far.
+inline std::chrono::nanoseconds thread_cpu() {
+  timespec at{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+  return std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec);
+}
+
+/// What a flood of bodies leaves in the heap goes back to the system, which the heap would not do by itself.
+inline void give_back_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
 
 /// One list of objects, page after page.
 template <class T>
@@ -47,6 +67,7 @@ struct collector::state {
   http_client client;
   scraper pages;
   std::map<std::string, label_cache> caches;  // by node UID
+  detail::collect_::text_rooms texts;
   detail::collect_::workers pool;
   std::stop_token stop;
   progress_report report;
@@ -56,14 +77,19 @@ struct collector::state {
 
   state(collect_options given, cluster_config found, std::string ca)
       : options(std::move(given)), cluster(std::move(found)), credentials(cluster.access), kubelet_ca(std::move(ca)),
-        pages(client, scraping(options)), pool(options.parsers), share(options.share) {}
+        pages(client, scraping(options)), texts(options.bytes_in_flight / 2), pool(options.parsers), share(options.share) {}
+
+  /// One page gets through whatever the budget, where it is no larger than this.
+  static std::size_t lone_page(const collect_options& from) {
+    return std::max(from.bytes_in_flight / 2, std::size_t{32} << 20);
+  }
 
   static scrape_options scraping(const collect_options& from) {
     scrape_options made;
     made.timeout = from.timeout;
     made.concurrency = std::max<std::size_t>(1, from.concurrency);
-    made.bytes_in_flight = from.bytes_in_flight;
-    made.limits.max_body_bytes = from.max_page_bytes;
+    made.bytes_in_flight = from.bytes_in_flight / 2;  // the other half is for their text
+    made.limits.max_body_bytes = std::min(from.max_page_bytes, lone_page(from));
     made.describe = [](std::string_view body) { return status_message(body); };
     return made;
   }
@@ -77,8 +103,7 @@ struct collector::state {
   result<inventory> list();
   /// Those of my share, with the pins that were given for them.
   std::vector<node> nodes_of_mine(const std::vector<node>& all);
-  void work_off(std::size_t index, scraped_page page, outcome about, label_cache& cache,
-                collected_page& into, outcome& told);
+  void work_off(const scraped_page& page, outcome about, label_cache& cache, collected_page& into, outcome& told);
   result<snapshot> sweep();
 };
 
@@ -219,7 +244,7 @@ std::vector<node> collector::state::nodes_of_mine(const std::vector<node>& all) 
 }
 
 /// Runs on a worker; touches nothing but its own target's things.
-void collector::state::work_off(std::size_t, scraped_page page, outcome about, label_cache& cache,
+void collector::state::work_off(const scraped_page& page, outcome about, label_cache& cache,
                                 collected_page& into, outcome& told) {
   using clock = std::chrono::steady_clock;
   const auto refuse = [&](stage at, error why) {
@@ -233,19 +258,30 @@ void collector::state::work_off(std::size_t, scraped_page page, outcome about, l
     return refuse(stage::body, {errc::bad_content_type, {},
                                 "the page is " + (page.content_type.empty() ? std::string("of no type") : printable(page.content_type)) +
                                     ", not metrics", "check that this address serves metrics"});
-  std::string text;
+  std::string_view text = page.bytes;
+  std::optional<detail::collect_::text_rooms::lease> room;
   if (page.gzip) {
-    const auto begun = clock::now();
-    auto inflated = gunzip(page.bytes, options.max_page_bytes);
-    about.inflate_time = clock::now() - begun;
+    const std::size_t most = std::min(options.max_page_bytes, lone_page(options));
+    std::size_t wanted = room_for(page.bytes, most);
+    result<std::string_view> inflated = std::string_view();
+    for (bool again = true; again;) {
+      room.reset();
+      room.emplace(texts, wanted);
+      const auto begun = clock::now();
+      const auto worked = detail::collect_::thread_cpu();
+      inflated = gunzip(page.bytes, wanted - 1, room->room);
+      about.inflate_time += clock::now() - begun;
+      about.inflate_cpu += detail::collect_::thread_cpu() - worked;
+      // Of several members the last one's length is said, and a liar says anything.
+      again = !inflated && inflated.error().code == errc::too_large && wanted <= most;
+      wanted = most + 1;
+    }
     if (!inflated) return refuse(stage::inflate, std::move(inflated).error());
-    text = std::move(inflated).value();
-    page.bytes = {};
-  } else {
-    text = std::move(page.bytes);
+    text = *inflated;
   }
   about.page_bytes = text.size();
   const auto begun = clock::now();
+  const auto worked = detail::collect_::thread_cpu();
   column_options reading;
   reading.grammar.rules = options.rules;
   reading.grammar.syntax = *syntax;
@@ -253,6 +289,7 @@ void collector::state::work_off(std::size_t, scraped_page page, outcome about, l
   if (!options.all_metrics) reading.metrics = metric_selection(detail::collect_::canonical(options.metrics));
   column_result read = read_columns(text, cache, reading);
   about.parse_time = clock::now() - begun;
+  about.parse_cpu = detail::collect_::thread_cpu() - worked;
   about.samples = read.columns.rows();
   about.rejected_lines = read.read.rejected;
   if (read.stopped) {
@@ -275,7 +312,7 @@ void collector::state::work_off(std::size_t, scraped_page page, outcome about, l
   into.node = about.node;
   into.scraped_ms = detail::collect_::milliseconds(page.received);
   into.columns = std::move(read.columns);
-  if (options.keep_pages) into.text = std::move(text);
+  if (options.keep_pages) into.text = text;
   told = std::move(about);
 }
 
@@ -327,17 +364,18 @@ result<snapshot> collector::state::sweep() {
     label_cache& cache = caches.try_emplace(from.node_uid.empty() ? from.node : from.node_uid).first->second;
     ++done;
     pool.add([this, at, &cache, &outcomes, &pages_of, page = std::make_shared<scraped_page>(std::move(page)),
-              about = std::move(about)]() mutable {
-      const std::size_t bytes = page->bytes.size();
+              about = std::move(about), handed = std::chrono::steady_clock::now()]() mutable {
+      const std::size_t held = page->held;
       try {
-        work_off(at, std::move(*page), about, cache, pages_of[at], outcomes[at]);
+        work_off(*page, about, cache, pages_of[at], outcomes[at]);
       } catch (const std::bad_alloc&) {
         about.failure = error{errc::too_large, about.node, "no memory is left for this page",
                               "lower the concurrency or bytes_in_flight"};
         about.reached = stage::parse;
         outcomes[at] = about;
       }
-      pages.release(bytes);
+      outcomes[at].took += std::chrono::steady_clock::now() - handed;
+      pages.release(held, std::move(page->bytes));
     });
   };
   events.on_failure = [&](std::size_t index, outcome about) {
@@ -358,6 +396,7 @@ result<snapshot> collector::state::sweep() {
   if (report) events.tick = [&] { report(done, failed, total); };
   pages.sweep(targets, events, stop);
   pool.wait();
+  texts.clear();
 
   {
     const std::lock_guard lock(guarding);
@@ -367,6 +406,9 @@ result<snapshot> collector::state::sweep() {
     return std::none_of(mine.begin(), mine.end(),
                         [&](const node& of) { return of.uid == each.first || of.name == each.first; });
   });
+  if (std::any_of(outcomes.begin(), outcomes.end(),
+                  [](const outcome& of) { return of.failure && of.failure->code == errc::too_large; }))
+    detail::collect_::give_back_memory();
   for (std::size_t i = 0; i < total; ++i)
     if (outcomes[i].ok()) made.pages.push_back(std::move(pages_of[i]));
   made.outcomes = std::move(outcomes);

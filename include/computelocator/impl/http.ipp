@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -49,6 +50,8 @@ struct connection {
   std::unique_ptr<tls_stream> stream;
   std::shared_ptr<const access> who;
   bool encrypted = false;
+  bool fresh = true;     // has carried no request yet
+  bool resumed = false;  // was offered a session that the peer had given
   std::string pin;
 
   tcp::socket& socket() { return stream->next_layer(); }
@@ -204,6 +207,21 @@ inline std::optional<error> proxy_refusal(std::string_view said) {
   return std::nullopt;
 }
 
+/// Sees to it that the body of a page has room for `more` bytes; false where it may not have it.
+inline bool make_room(http_request& asked, response_reader& reader, std::size_t more) {
+  if (!reader.header_done() || reader.message().status != 200) return true;
+  std::string& body = reader.message().body;
+  if (asked.memory.capacity() > body.capacity()) {
+    asked.memory.assign(body);  // what came with the header
+    body = std::exchange(asked.memory, std::string());
+  }
+  if (body.size() + more <= body.capacity()) return true;
+  const std::size_t wanted = std::max({body.size() + more, asked.expected_bytes, 2 * body.size()});
+  if (wanted > asked.expected_bytes && asked.may_hold && !asked.may_hold(wanted)) return false;
+  body.reserve(wanted);
+  return true;
+}
+
 /// The request as it goes over the wire. A credential is put in only where the peer was judged.
 inline secret request_text(const http_request& of) {
   std::string text = "GET " + of.path + " HTTP/1.1\r\nHost: " + authority(of.host, of.port);
@@ -238,6 +256,7 @@ struct http_client::state : std::enable_shared_from_this<http_client::state> {
   detail::http_::tls_contexts contexts;
   std::set<std::shared_ptr<exchange>> live;
   std::deque<detail::http_::kept> kept;
+  std::map<detail::http_::connection_key, detail::http_::tls_session> sessions;
 
   /// Half of the descriptors at most: the program and what is under way need some, too.
   static std::size_t max_kept() {
@@ -253,6 +272,7 @@ struct http_client::state : std::enable_shared_from_this<http_client::state> {
   boost::asio::awaitable<void> ask(exchange& of);
   bool take_kept(exchange& of);
   void keep(exchange& of);
+  void remember_session(exchange& of);
 
   static void fail(exchange& of, error why) {
     if (of.ended_by == errc::timed_out)
@@ -288,6 +308,20 @@ void http_client::state::keep(exchange& of) {
     kept.front().link->close();
     kept.pop_front();
   }
+}
+
+/// What the peer gave for its next handshake comes behind its first answer.
+void http_client::state::remember_session(exchange& of) {
+  using namespace detail::http_;
+  if (!of.link->encrypted || !std::exchange(of.link->fresh, false)) return;
+  SSL_SESSION* const given = SSL_get0_session(of.link->stream->native_handle());
+  if (given == nullptr || SSL_SESSION_is_resumable(given) != 1) return;
+  // A copy: a connection that ends without a goodbye spoils its own.
+  tls_session made{of.link->context, {SSL_SESSION_dup(given), SSL_SESSION_free}};
+  if (!made.given) return;
+  constexpr std::size_t most = 10'000;
+  if (sessions.size() >= most) sessions.clear();
+  sessions[key(of.request, of.request.pin)] = std::move(made);
 }
 
 boost::asio::awaitable<bool> http_client::state::connect(exchange& of) {
@@ -422,6 +456,11 @@ boost::asio::awaitable<bool> http_client::state::encrypt(exchange& of) {
     fail(of, {errc::invalid_argument, {}, "the server name cannot be checked", "check tls-server-name"});
     co_return false;
   }
+  const auto known = sessions.find(key(of.request, of.request.pin));
+  if (known != sessions.end()) {
+    if (known->second.fits(of.link->context)) of.link->resumed = SSL_set_session(native, known->second.given.get()) == 1;
+    sessions.erase(known);
+  }
   boost::system::error_code ec;
   co_await of.link->stream->async_handshake(ssl::stream_base::client,
                                             asio::redirect_error(asio::use_awaitable, ec));
@@ -482,6 +521,10 @@ boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
       of.answer.first_byte_time = first - begun;
     }
     filled += got;
+    if (!make_room(of.request, reader, filled)) {
+      fail(of, {errc::too_large, {}, "the body is larger than the bytes in flight allow", "raise bytes_in_flight"});
+      break;
+    }
     const std::size_t taken = reader.feed({buffer.data(), filled});
     if (taken < filled && taken > 0) std::memmove(buffer.data(), buffer.data() + taken, filled - taken);
     filled -= taken;
@@ -526,6 +569,7 @@ boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
   }
   of.answer.body = std::move(message.body);
   of.answer.reached = stage::body;
+  remember_session(of);
   if (reader.reusable() && filled == 0) keep(of);
 }
 
@@ -554,8 +598,14 @@ boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<excha
     if (!of->answer.reused || stale) {
       if (of->link) of->link->close();
       of->answer = {};
-      if (co_await connect(*of) && co_await tunnel(*of) && (!of->link->encrypted || co_await encrypt(*of)))
-        co_await ask(*of);
+      bool there = co_await connect(*of) && co_await tunnel(*of) && (!of->link->encrypted || co_await encrypt(*of));
+      if (!there && of->link && of->link->resumed && !of->ended_by) {
+        // What it does not like may be the session: once more without.
+        of->link->close();
+        of->answer = {};
+        there = co_await connect(*of) && co_await tunnel(*of) && co_await encrypt(*of);
+      }
+      if (there) co_await ask(*of);
     }
   }
   deadline.cancel();
@@ -608,6 +658,7 @@ void http_client::cancel() {
 void http_client::close_kept() {
   for (const auto& each : state_->kept) each.link->close();
   state_->kept.clear();
+  state_->sessions.clear();
 }
 
 }  // namespace computelocator

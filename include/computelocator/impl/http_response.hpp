@@ -92,7 +92,7 @@ class message_parser final : public beast_http::basic_parser<false> {
   }
   void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code&) override {
     // A claimed length is no reason to hand out memory before bytes have come.
-    if (length) body.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(*length, 1u << 20)));
+    if (length) body.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(*length, 64u << 10)));
   }
   std::size_t on_body_impl(text bytes, error_code& ec) override { return take(bytes, ec); }
   void on_chunk_header_impl(std::uint64_t, text, error_code&) override { ++chunks; }

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <ctime>
 #include <map>
 #include <memory>
 #include <string>
@@ -87,6 +88,7 @@ class tls_contexts {
     SSL_CTX* const native = made->native_handle();
     SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
     SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);  // of thousands of connections nearly all wait
     if (use.tls.mode == tls_mode::verify) {
       made->set_verify_mode(ssl::verify_peer, ec);
       if (!use.tls.ca_pem.empty()) {
@@ -123,6 +125,18 @@ class tls_contexts {
   }
 
   std::map<const access*, entry> made_;
+};
+
+/// What a peer gave for the next handshake with it, which then needs no certificates: those of this one
+/// vouch for it, and no longer than an hour.
+struct tls_session {
+  std::shared_ptr<ssl::context> context;
+  std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> given{nullptr, SSL_SESSION_free};
+
+  bool fits(const std::shared_ptr<ssl::context>& wanted) const {
+    constexpr long hour = 3600;
+    return context == wanted && std::time(nullptr) - SSL_SESSION_get_time(given.get()) < hour;
+  }
 };
 
 /// Says before the handshake whom we mean to reach.

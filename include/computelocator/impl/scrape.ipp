@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +42,12 @@ retry_plan plan_retry(const http_answer& of, int attempt, int attempts,
   return {};
 }
 
+std::size_t ramp(std::size_t ended, std::chrono::milliseconds since, std::size_t concurrency) noexcept {
+  constexpr std::size_t first = 8;
+  const auto time = static_cast<std::size_t>(std::max<std::int64_t>(since.count(), 0) / 10);
+  return std::min(concurrency, first + ended + time);
+}
+
 std::optional<error> status_error(const http_answer& of, std::string said) {
   if (of.status == 200) return std::nullopt;
   if (!said.empty()) said.insert(0, ": ");
@@ -64,15 +72,18 @@ struct scraper::run : std::enable_shared_from_this<run> {
   scraper& owner;
   std::span<const target> targets;
   const scrape_events& events;
-  std::size_t next = 0, active = 0, in_flight = 0, estimated = 0;
+  std::size_t next = 0, active = 0, unreleased = 0, ended = 0;
+  std::size_t in_flight = 0, reserved = 0;  // of pages not yet released, and of those under way
+  std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
   bool stopped = false;
 
   struct job {
     std::size_t index = 0;
-    std::size_t estimate = 0;
+    std::size_t reserved = 0;  // of the bytes in flight
+    std::size_t wanted = 0;    // where it was put off: as much as it would have needed
     int attempt = 0;
     bool token_renewed = false;
-    std::chrono::steady_clock::time_point deadline;
+    std::chrono::steady_clock::time_point begun, deadline;
     outcome about;
   };
   struct waiting {
@@ -80,33 +91,95 @@ struct scraper::run : std::enable_shared_from_this<run> {
     std::shared_ptr<job> what;
   };
   std::vector<waiting> later;
+  std::deque<std::shared_ptr<job>> put_off;  // until there is room for them
+  std::vector<std::string> spare;            // memory of pages that were dealt with, for those to come
 
   run(scraper& from, std::span<const target> all, const scrape_events& to)
       : owner(from), targets(all), events(to) {}
 
-  bool finished() const { return active == 0 && (next == targets.size() || stopped); }
+  bool finished() const { return active == 0 && put_off.empty() && (next == targets.size() || stopped); }
+
+  bool ramping() const {
+    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
+    return next < targets.size() && ramp(ended, since, owner.options_.concurrency) < owner.options_.concurrency;
+  }
+
+  bool fits(std::size_t bytes) const {
+    // One page always gets through, whatever the budget.
+    return in_flight + reserved == 0 ? active == 0 : in_flight + reserved + bytes <= owner.options_.bytes_in_flight;
+  }
+
+  std::size_t unusual() const { return owner.options_.bytes_in_flight / 8; }
+
+  std::size_t estimate(const target& of) const {
+    const auto known = owner.last_bytes_.find(of.node_uid);
+    return known != owner.last_bytes_.end() ? known->second : std::min(owner.usual_bytes_, unusual());
+  }
 
   void fill() {
-    while (!stopped && next < targets.size() && active < owner.options_.concurrency) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - begun);
+    // Pages that wait for a parser count: to get more than can be parsed takes memory and no less time.
+    while (!stopped && active + unreleased < ramp(ended, since, owner.options_.concurrency)) {
+      // What was put off goes first where it fits. For what is not too large others wait, or it would
+      // never fit.
+      const auto again = std::find_if(put_off.begin(), put_off.end(), [&](const auto& each) { return fits(each->wanted); });
+      if (again != put_off.end()) {
+        const auto of = *again;
+        put_off.erase(again);
+        begin(of, of->wanted);
+        continue;
+      }
+      const bool others = std::any_of(put_off.begin(), put_off.end(), [&](const auto& each) { return each->wanted <= unusual(); });
+      if (others || next == targets.size() || !fits(estimate(targets[next]))) break;
       const target& of = targets[next];
-      const auto known = owner.last_bytes_.find(of.node_uid);
-      const std::size_t estimate =
-          known == owner.last_bytes_.end() ? std::size_t{1} << 20 : known->second;
-      // One page always gets through, whatever the budget.
-      if (active > 0 && in_flight + estimated + estimate > owner.options_.bytes_in_flight) break;
-      if (active == 0 && in_flight > owner.options_.bytes_in_flight) break;
-      auto begun = std::make_shared<job>();
-      begun->index = next++;
-      begun->estimate = estimate;
-      begun->deadline = std::chrono::steady_clock::now() + owner.options_.timeout;
-      begun->about.node = of.node;
-      begun->about.url = of.url();
-      begun->about.started = std::chrono::system_clock::now();
-      estimated += estimate;
-      ++active;
-      ask(std::move(begun));
+      auto made = std::make_shared<job>();
+      made->index = next++;
+      made->begun = now;
+      made->deadline = now + owner.options_.timeout;
+      made->about.node = of.node;
+      made->about.url = of.url();
+      made->about.started = std::chrono::system_clock::now();
+      begin(made, estimate(of));
     }
     if (finished()) owner.client_->hold(false);  // run() returns at once instead of at its time
+  }
+
+  void begin(const std::shared_ptr<job>& of, std::size_t bytes) {
+    of->reserved = bytes;
+    of->wanted = 0;
+    reserved += bytes;
+    ++active;
+    ask(of);
+  }
+
+  /// Memory that was mapped before need not be mapped anew. What is spare counts as in flight, too.
+  std::string spare_memory(std::size_t bytes) {
+    std::string found;
+    for (std::string& each : spare)
+      if (each.capacity() >= bytes && each.capacity() <= 2 * bytes + 4096) {
+        found = std::move(each);
+        std::swap(each, spare.back());
+        spare.pop_back();
+        break;
+      }
+    std::size_t held = in_flight + reserved;
+    for (const std::string& each : spare) held += each.capacity();
+    for (; !spare.empty() && held > owner.options_.bytes_in_flight; spare.pop_back()) held -= spare.back().capacity();
+    return found;
+  }
+
+  /// Whether the page of a target that is under way may have so much memory.
+  bool may_hold(job& of, std::size_t bytes) {
+    const std::size_t others = in_flight + reserved - of.reserved;
+    if (others != 0 && others + bytes > owner.options_.bytes_in_flight) {
+      // What is unusually large comes last, and then has its memory at once: to grow is to hold twice as much.
+      of.wanted = bytes <= unusual() ? bytes : std::max(bytes, owner.options_.limits.max_body_bytes);
+      return false;
+    }
+    reserved += bytes - of.reserved;
+    of.reserved = bytes;
+    return true;
   }
 
   void ask(std::shared_ptr<job> of) {
@@ -129,6 +202,13 @@ struct scraper::run : std::enable_shared_from_this<run> {
     request.gzip = owner.options_.gzip;
     request.access = at.access;
     request.limits = owner.options_.limits;
+    request.expected_bytes = of->reserved;
+    request.memory = spare_memory(of->reserved);
+    if (const std::size_t has = request.memory.capacity(); has > of->reserved) {
+      reserved += has - of->reserved;
+      of->reserved = has;
+    }
+    request.may_hold = [this, of = of.get()](std::size_t bytes) { return may_hold(*of, bytes); };
     request.deadline = of->deadline;
     request.token = std::move(token).value();
     if (at.access && at.access->tls.mode == tls_mode::pin) {
@@ -149,6 +229,14 @@ struct scraper::run : std::enable_shared_from_this<run> {
     if (at.access && at.access->tls.mode == tls_mode::pin && !at.node_uid.empty() && !answer.peer_pin.empty() &&
         !(answer.failure && answer.failure->code == errc::tls_pin_mismatch))
       owner.pins_.try_emplace(at.node_uid, answer.peer_pin);
+    if (!stopped && of->wanted != 0 && left.count() > 0) {
+      --of->attempt;
+      reserved -= of->reserved;
+      --active;
+      put_off.push_back(of);
+      owner.client_->post([self = shared_from_this()] { self->fill(); });
+      return;
+    }
     // Descriptors come free as other targets end: wait for one, as long as there is time.
     constexpr std::chrono::milliseconds pause(50);
     if (!stopped && answer.failure && answer.failure->code == errc::out_of_descriptors && pause < left) {
@@ -186,6 +274,7 @@ struct scraper::run : std::enable_shared_from_this<run> {
     about.tls_time = answer.tls_time;
     about.first_byte_time = answer.first_byte_time;
     about.body_time = answer.body_time;
+    about.took = std::chrono::steady_clock::now() - of.begun;
     std::optional<error> failure = std::move(answer.failure);
     if (!failure) {
       const auto& describe = owner.options_.describe;
@@ -194,16 +283,24 @@ struct scraper::run : std::enable_shared_from_this<run> {
       failure = status_error(answer, describe ? describe(body) : printable(body));
       if (failure) about.reached = stage::status;
     }
-    estimated -= of.estimate;
+    const std::size_t held = answer.body.capacity();
+    reserved -= of.reserved;
     --active;
+    ++ended;
     if (failure) {
       if (failure->where.empty()) failure->where = about.node + " (" + about.url + ")";
       about.failure = std::move(failure);
       events.on_failure(of.index, std::move(about));
     } else {
-      owner.last_bytes_[at.node_uid] = answer.body.size();
-      in_flight += answer.body.size();
-      scraped_page page{std::move(answer.body), answer.content_encoding == "gzip",
+      // The next page may be a little larger, and is not to be copied for that.
+      const std::size_t next_time = answer.body.size() + answer.body.size() / 8 + 4096;
+      owner.last_bytes_[at.node_uid] = next_time;
+      // On average, or one huge page would let few of the unknown ones begin.
+      constexpr std::size_t least = std::size_t{1} << 20;
+      owner.usual_bytes_ = std::max(least, owner.usual_bytes_ - owner.usual_bytes_ / 8 + next_time / 8);
+      in_flight += held;
+      ++unreleased;
+      scraped_page page{std::move(answer.body), held, answer.content_encoding == "gzip",
                         std::move(answer.content_type), std::chrono::system_clock::now()};
       events.on_page(of.index, std::move(page), std::move(about));
     }
@@ -222,11 +319,31 @@ struct scraper::run : std::enable_shared_from_this<run> {
       if (stopped) finish(*each, cancelled());
       else ask(std::move(each));
     }
+    std::vector<std::shared_ptr<job>> over;
+    std::erase_if(put_off, [&](std::shared_ptr<job>& each) {
+      if (each->deadline > now && !stopped) return false;
+      over.push_back(std::move(each));
+      return true;
+    });
+    for (auto& each : over) {
+      ++active;
+      each->reserved = 0;
+      finish(*each, stopped ? cancelled() : no_room());
+    }
+    fill();
   }
 
   static http_answer cancelled() {
     http_answer none;
     none.failure = error{errc::cancelled, {}, "cancelled", ""};
+    return none;
+  }
+
+  static http_answer no_room() {
+    http_answer none;
+    none.reached = stage::body;
+    none.failure = error{errc::timed_out, {}, "the deadline passed before there was room for its page",
+                         "raise bytes_in_flight, or lower the concurrency"};
     return none;
   }
 
@@ -262,19 +379,22 @@ void scraper::sweep(std::span<const target> targets, const scrape_events& events
   });
   running->fill();
   while (!running->finished()) {
-    client_->run(std::chrono::steady_clock::now() + std::chrono::milliseconds(
-        running->later.empty() ? 100 : 20));
+    const bool busy = !running->later.empty() || !running->put_off.empty() || running->ramping();
+    client_->run(std::chrono::steady_clock::now() + std::chrono::milliseconds(busy ? 10 : 100));
     running->wake(std::chrono::steady_clock::now());
     if (events.tick) events.tick();
   }
   client_->hold(false);
+  if (last_bytes_.size() > 2 * targets.size() + 100) last_bytes_.clear();  // most are of nodes that are gone
 }
 
-void scraper::release(std::size_t bytes) {
-  client_->post([weak = running_, bytes] {
+void scraper::release(std::size_t held, std::string memory) {
+  client_->post([weak = running_, held, memory = std::move(memory)]() mutable {
     const auto still = weak.lock();
     if (!still) return;
-    still->in_flight -= std::min(bytes, still->in_flight);
+    still->in_flight -= std::min(held, still->in_flight);
+    still->unreleased -= std::min<std::size_t>(1, still->unreleased);
+    if (memory.capacity() > 4096) still->spare.push_back(std::move(memory));
     still->fill();
   });
 }
