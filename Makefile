@@ -5,7 +5,7 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 avx512 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-sweeps bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 avx512 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
@@ -19,6 +19,8 @@ help:
 	@echo 'make kubelet  read a real kubelet with containerd, joined to that API server; needs root'
 	@echo 'make bench-readers  50 readers of the aggregation API while 100 nodes are collected, 15 minutes'
 	@echo 'make bench    parsers, pages to pandas and sweeps against others and the limits, in Markdown;'
+	@echo '              with WRITE=docs/performance.md into its tables'
+	@echo 'make bench-sweeps  100, 1,000 and 5,000 nodes, peers on the same targets, hostile nodes; 40 minutes;'
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make soak     small pages by chance, read by every kernel: RUNS=100000000 SEED=1'
 	@echo 'make coverage  lines and branches of the parser that no test reaches, held to docs/coverage.md'
@@ -56,8 +58,8 @@ build/bench/benchmarks/computelocator_bench: $(SOURCES) $(wildcard benchmarks/*.
 	@tools/setup bench
 	@mkdir -p build
 	@echo '== benchmarks: building'
-	@cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOMPUTELOCATOR_BUILD_BENCHMARKS=ON -DCOMPUTELOCATOR_COLUMNS_ONLY=ON -DCOMPUTELOCATOR_BUILD_TESTS=OFF -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF -DCOMPUTELOCATOR_BUILD_SIMULATOR=OFF -DCOMPUTELOCATOR_INSTALL=OFF >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
-	@cmake --build build/bench --target computelocator_bench
+	@cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOMPUTELOCATOR_BUILD_BENCHMARKS=ON -DCOMPUTELOCATOR_COLUMNS_ONLY=OFF -DCOMPUTELOCATOR_BUILD_TESTS=OFF -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF -DCOMPUTELOCATOR_BUILD_SIMULATOR=OFF -DCOMPUTELOCATOR_INSTALL=OFF >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
+	@cmake --build build/bench --target computelocator_bench computelocator_sweeps
 	@touch $@
 
 bench: setup build/bench/benchmarks/computelocator_bench
@@ -70,6 +72,14 @@ bench-check: setup build/bench/benchmarks/computelocator_bench
 	@tools/peers go_parsers.so
 	@echo '== benchmarks: every contender for a moment, answers compared'
 	@$(PYTHON) benchmarks/run.py --check
+	@tools/peers prometheus vmagent
+	@echo '== benchmarks: sweeps of small clusters, peers on the same, hostile nodes; answers compared'
+	@$(PYTHON) benchmarks/sweeps.py --check
+
+bench-sweeps: setup build/bench/benchmarks/computelocator_bench
+	@$(MAKE) --no-print-directory .venv/.package
+	@tools/peers prometheus vmagent
+	@$(PYTHON) benchmarks/sweeps.py $(if $(WRITE),--write $(WRITE))
 
 test: setup
 	@mkdir -p build
