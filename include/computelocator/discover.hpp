@@ -69,7 +69,7 @@ struct cluster_options {
 
 /// Reads and merges kubeconfig files as kubectl does. Files are regular and at most 1 MiB.
 /// An exec plugin is read and not run. Auth providers, impersonation and proxies
-/// other than http:// give errc::unsupported.
+/// other than http:// and socks5:// give errc::unsupported.
 result<cluster_config> read_kubeconfig(const kubeconfig_options& options = {});
 
 /// What an exec plugin gave.

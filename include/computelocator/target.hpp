@@ -55,10 +55,17 @@ struct credentials {
   secret password;
 };
 
-/// A server that is asked to CONNECT us: TLS to the peer runs inside, so it sees neither tokens nor pages.
+/// How a proxy is asked for a way to the peer.
+enum class proxy_protocol : std::uint8_t {
+  http,   ///< CONNECT of HTTP/1.1
+  socks5  ///< RFC 1928, without a login; names are left to the proxy to resolve
+};
+
+/// A server that connects us to the peer: TLS to the peer runs inside, so it sees neither tokens nor pages.
 struct proxy_settings {
   std::string host;  ///< name or address, IPv6 without brackets; empty: none
   std::uint16_t port = 80;
+  proxy_protocol speaks = proxy_protocol::http;
 };
 
 /// Everything that targets of one kind have in common: shared, never changed.

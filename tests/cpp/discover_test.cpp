@@ -166,7 +166,9 @@ TEST(kubeconfig, each_error_says_what_and_where) {
       {"provider", config(server, "auth-provider: {name: gcp}"), "unsupported", "auth-provider"},
       {"impersonation", config(server, "as: root"), "unsupported", "impersonation"},
       {"proxy by TLS", config(server + ", proxy-url: 'https://p'", "token: t"), "unsupported", "proxy-url https:// is not"},
-      {"SOCKS", config(server + ", proxy-url: 'socks5://p:1'", "token: t"), "unsupported", "proxy-url socks5:// is not"},
+      {"SOCKS 4", config(server + ", proxy-url: 'socks4://p:1'", "token: t"), "unsupported", "proxy-url socks4:// is not"},
+      {"login of SOCKS", config(server + ", proxy-url: 'socks5://u:canary@p'", "token: t"), "bad_configuration", "proxy-url holds"},
+      {"server by SOCKS", config("server: 'socks5://a'", "token: t"), "bad_configuration", "neither https nor http"},
       {"proxy's login", config(server + ", proxy-url: 'http://u:canary@p'", "token: t"), "bad_configuration", "proxy-url holds"},
       {"proxy to http", config("server: 'http://a', proxy-url: 'http://p'", ""), "unsupported", "plain http"},
   };

@@ -3,6 +3,7 @@
 
 import asyncio
 import base64
+import ipaddress
 import json
 import re
 import ssl
@@ -117,6 +118,12 @@ class Wire:
         self.peer.requests.append(said)
         return said
 
+    async def exactly(self, count):
+        """Give so many bytes of a connection without TLS."""
+        data = await self.reader.readexactly(count)
+        self.peer.raw += data
+        return data
+
     async def send(self, data):
         if not self.tls:
             self.writer.write(data)
@@ -204,14 +211,22 @@ class Proxy(Peer):
         super().__init__(None)
         self.refusal = refusal
 
-    async def _serve(self, wire):
+    async def _asked_for(self, wire):
+        """Give host and port, and what to answer once these are reached; None after a refusal."""
         request = await wire.request()
         if self.refusal or not request:
             await wire.send(self.refusal)
-            return
+            return None
         host, port = re.match(rb"CONNECT ([^ ]+):(\d+) ", request).groups()
-        back, out = await asyncio.open_connection(host.decode(), int(port))
-        await wire.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        return host.decode(), int(port), b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+    async def _serve(self, wire):
+        asked = await self._asked_for(wire)
+        if asked is None:
+            return
+        host, port, reached = asked
+        back, out = await asyncio.open_connection(host, port)
+        await wire.send(reached)
 
         async def carry(read, write):
             with suppress(OSError):
@@ -226,6 +241,35 @@ class Proxy(Peer):
             for way in ways:
                 way.cancel()
             out.transport.abort()
+
+
+class SocksProxy(Proxy):
+    """The same by SOCKS 5, as RFC 1928 has it: says `greeting`, then `reply`; knows the
+    addresses of `names`. Where `only_says` is true it connects nobody."""
+
+    def __init__(self, greeting=b"\5\0", reply=b"\5\0\0\1\0\0\0\0\0\0", names=(), only_says=False):
+        super().__init__()
+        self.greeting, self.reply, self.names, self.only_says = greeting, reply, dict(names), only_says
+
+    async def _asked_for(self, wire):
+        self.requests.append(await wire.exactly(3))
+        await wire.send(self.greeting)
+        if self.greeting != b"\5\0":
+            return None
+        head = await wire.exactly(4)
+        if head[3] == 3:
+            size = await wire.exactly(1)
+            address = await wire.exactly(size[0])
+            host, head = self.names[address.decode()], head + size
+        else:
+            address = await wire.exactly(4 if head[3] == 1 else 16)
+            host = str(ipaddress.ip_address(address))
+        port = await wire.exactly(2)
+        self.requests.append(head + address + port)
+        if self.only_says:
+            await wire.send(self.reply)
+            return None
+        return host, int.from_bytes(port, "big"), self.reply
 
 
 def says(*steps):

@@ -9,7 +9,7 @@ import time
 
 import computelocator as cl
 import pytest
-from evil_kubelet import Authority, Cluster, Peers, Proxy, answer, says
+from evil_kubelet import Authority, Cluster, Peers, Proxy, SocksProxy, answer, says
 
 VERSION = "client.authentication.k8s.io/v1"
 CLIENT = "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n"
@@ -247,8 +247,58 @@ def test_proxies_that_refuse(cluster, name):
     assert cluster.api.connections == 0 and b"canary-token" not in proxy.raw
 
 
-def test_a_proxy_that_is_away(cluster):
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_proxy_that_is_away(cluster, scheme):
     proxy = cluster.peers.start(Proxy())
     cluster.peers.stop(proxy)
     with pytest.raises(cl.NodeUnreachable, match=f"the proxy 127.0.0.1:{proxy.port}: the connection was refused"):
-        cl.scrape(kubeconfig=by(cluster, proxy))
+        cl.scrape(kubeconfig=by(cluster, proxy, scheme))
+
+
+# What a proxy may say of the address that it connects from: IPv4, IPv6, a name.
+FROM = {"1": b"\1\x7f\0\0\1\0\1", "4": b"\4" + b"\0" * 15 + b"\1\0\1", "3": b"\3\x05proxy\0\1"}
+
+
+@pytest.mark.parametrize("kind", FROM)
+def test_a_socks_proxy_carries_tls_to_the_api_server_alone(cluster, kind):
+    proxy = cluster.peers.start(SocksProxy(reply=b"\5\0\0" + FROM[kind]))
+    collector = cl.Collector(kubeconfig=by(cluster, proxy, "socks5"), route="direct")
+    for _ in range(2):
+        assert collector.sweep().failed == 0
+    port = cluster.api.port.to_bytes(2, "big")
+    assert set(proxy.requests) == {b"\5\1\0", b"\5\1\0\1\x7f\0\0\1" + port}
+    assert proxy.connections == cluster.api.connections <= 2  # kept between sweeps
+    assert b"canary-token" not in proxy.raw and b"/api/v1" not in proxy.raw
+    assert set(tokens(cluster.nodes["node"])) == {"Authorization: Bearer canary-token"}
+
+
+def test_a_socks_proxy_resolves_names(cluster):
+    proxy = cluster.peers.start(SocksProxy(names={"api.invalid": "127.0.0.1"}))
+    config = by(cluster, proxy, "socks5")
+    text = config.read_text().replace(f"https://127.0.0.1:{cluster.api.port}", f"https://api.invalid:{cluster.api.port}")
+    config.write_text(text.replace(", proxy-url", ", tls-server-name: 127.0.0.1, proxy-url"))
+    assert cl.scrape(kubeconfig=config, route="direct", allowed_ranges="127.0.0.0/8").failed == 0
+    assert b"\5\1\0\3\x0bapi.invalid" + cluster.api.port.to_bytes(2, "big") in proxy.requests
+
+
+SOCKS_REFUSALS = {
+    "login": ({"greeting": b"\5\xff"}, "asks for a login, which is not supported"),
+    "closes": ({"greeting": b"\5"}, "did not answer SOCKS"),
+    "no SOCKS": ({"greeting": b"HT"}, "does not speak SOCKS 5"),
+    "forbidden": ({"reply": b"\5\2\0\1\0\0\0\0\0\0"}, "does not allow this connection; check proxy-url"),
+    "unreachable": ({"reply": b"\5\4\0\1\0\0\0\0\0\0"}, "found the host unreachable"),
+    "a code of its own": ({"reply": b"\5\x63\0\1\0\0\0\0\0\0"}, "answered SOCKS with 99"),
+    "closes later": ({"reply": b"\5\2"}, "did not answer SOCKS"),
+    "SOCKS 4": ({"reply": b"\0\x5a\0\0\0\0\0\0"}, "does not speak SOCKS 5"),
+    "no such address": ({"reply": b"\5\0\0\x09\0\0\0\0\0\0"}, "does not speak SOCKS 5"),
+    "address cut off": ({"reply": b"\5\0\0\4\0\0"}, "did not answer SOCKS"),
+}
+
+
+@pytest.mark.parametrize("name", SOCKS_REFUSALS)
+def test_socks_proxies_that_refuse(cluster, name):
+    script, said = SOCKS_REFUSALS[name]
+    proxy = cluster.peers.start(SocksProxy(**script, only_says=True))
+    with pytest.raises(cl.ComputeLocatorError, match=f"the proxy 127.0.0.1:{proxy.port} {said}"):
+        cl.scrape(kubeconfig=by(cluster, proxy, "socks5"))
+    assert cluster.api.connections == 0 and b"canary-token" not in proxy.raw

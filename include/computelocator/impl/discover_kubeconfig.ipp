@@ -170,6 +170,9 @@ inline std::optional<error> read_server(const std::string& text, bool tls, const
     to.scheme = scheme::http;
     to.port = 80;
     rest.remove_prefix(7);
+  } else if (name == "proxy-url" && rest.rfind("socks5://", 0) == 0) {
+    to.port = 1080;
+    rest.remove_prefix(9);
   } else if (rest.find("://") != std::string_view::npos) {
     return bad("is neither https nor http");
   } else {
@@ -225,14 +228,15 @@ inline std::optional<error> read_cluster(const config_entry& from, const std::st
   into.tls.server_name = text_of(from.value, "tls-server-name");
   if (!has(from.value, "proxy-url")) return std::nullopt;
   const std::string by = text_of(from.value, "proxy-url");
-  if (!by.starts_with("http://"))
+  const bool socks = by.starts_with("socks5://");
+  if (!socks && !by.starts_with("http://"))
     return error{errc::unsupported, where, "proxy-url " + printable(by.substr(0, by.find(':'))) + ":// is not supported",
-                 "name an http:// proxy: TLS to the API server runs inside of it"};
+                 "name an http:// or socks5:// proxy: TLS to the API server runs inside of it"};
   if (to.scheme != scheme::https)
     return error{errc::unsupported, where, "proxy-url with a server of plain http is not supported", "use https"};
   cluster_config proxy;
   if (auto failed = read_server(by, false, where, proxy, "proxy-url")) return failed;
-  into.proxy = {std::move(proxy.host), proxy.port};
+  into.proxy = {std::move(proxy.host), proxy.port, socks ? proxy_protocol::socks5 : proxy_protocol::http};
   return std::nullopt;
 }
 

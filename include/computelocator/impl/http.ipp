@@ -31,6 +31,7 @@
 #include <boost/asio/write.hpp>
 
 #include <computelocator/http.hpp>
+#include <computelocator/impl/http_proxy.hpp>
 #include <computelocator/impl/http_response.hpp>
 #include <computelocator/impl/http_tls.hpp>
 
@@ -177,34 +178,6 @@ inline void take_header(message_parser& from, const http_request& asked, http_an
   to.content_encoding = std::move(from.content_encoding);
   to.retry_after = std::move(from.retry_after);
   to.location = std::move(from.location);
-}
-
-/// The proxy of a request; null where it goes straight to its peer.
-inline const proxy_settings* proxy_of(const http_request& of) {
-  return of.access && !of.access->proxy.host.empty() ? &of.access->proxy : nullptr;
-}
-
-inline std::string authority(const std::string& host, std::uint16_t port) {
-  return (host.find(':') != std::string::npos ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
-
-/// Why there is no tunnel, to be read behind the proxy's name; empty where there is one.
-inline std::optional<error> proxy_refusal(std::string_view said) {
-  constexpr const char* advice = "check proxy-url, and whom the proxy lets through";
-  const std::size_t end = said.find("\r\n\r\n");
-  if (end == std::string_view::npos)
-    return error{errc::connection_lost, {}, "did not answer CONNECT", advice};
-  const std::string_view line = said.substr(0, said.find("\r\n"));
-  if (!line.starts_with("HTTP/1.") || line.size() < 12)
-    return error{errc::http_malformed, {}, "does not speak HTTP/1.1", advice};
-  if (line.substr(9, 3) == "407")
-    return error{errc::unauthorized, {}, "asks for a login, which is not supported", "use one that asks for none"};
-  if (line.substr(8, 2) != " 2")
-    return error{errc::connect_failed, {}, "answered CONNECT with " + printable(line.substr(9)), advice};
-  // Of TLS the peer says nothing before we do.
-  if (said.size() > end + 4)
-    return error{errc::http_malformed, {}, "sent more than an answer to CONNECT", advice};
-  return std::nullopt;
 }
 
 /// Sees to it that the body of a page has room for `more` bytes; false where it may not have it.
@@ -427,17 +400,7 @@ boost::asio::awaitable<bool> http_client::state::tunnel(exchange& of) {
   using namespace detail::http_;
   const proxy_settings* const proxy = proxy_of(of.request);
   if (proxy == nullptr) co_return true;
-  const std::string whom = authority(of.request.host, of.request.port);
-  const std::string text = "CONNECT " + whom + " HTTP/1.1\r\nHost: " + whom + "\r\nUser-Agent: computelocator\r\n\r\n";
-  boost::system::error_code ec;
-  co_await asio::async_write(of.link->socket(), asio::buffer(text), asio::redirect_error(asio::use_awaitable, ec));
-  std::string said, buffer(1024, '\0');
-  while (!ec && said.find("\r\n\r\n") == std::string::npos && said.size() < of.request.limits.max_header_bytes) {
-    const std::size_t got = co_await of.link->socket().async_read_some(
-        asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, ec));
-    said.append(buffer, 0, got);
-  }
-  if (auto refused = proxy_refusal(said)) {
+  if (auto refused = co_await ask_proxy(of.link->socket(), *proxy, of.request.host, of.request.port, of.request.limits.max_header_bytes)) {
     refused->what.insert(0, "the proxy " + authority(proxy->host, proxy->port) + " ");
     fail(of, std::move(*refused));
     co_return false;
