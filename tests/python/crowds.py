@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 import subprocess
+import urllib.parse
 import urllib.request
 from base64 import b64decode
 from dataclasses import dataclass
@@ -80,10 +81,11 @@ class Simulated:
         with urllib.request.urlopen(request, context=self.context, timeout=600) as said:
             return said.read()
 
-    def page(self, node):
-        """Give the page of a node, all of it."""
+    def page(self, node, metrics=()):
+        """Give the page of a node: all of it, or these metrics alone where the kubelet does so."""
         _, address, port = self.nodes[node]
-        return self.get(f"https://{address}:{port}/metrics/cadvisor")
+        query = urllib.parse.urlencode([("name[]", each) for each in metrics])
+        return self.get(f"https://{address}:{port}/metrics/cadvisor?{query}")
 
 
 class Crowd(Cluster):
