@@ -46,9 +46,18 @@ policy policy_named(const std::string& name) {
   return name == "strict" ? policy::strict : name == "prometheus" ? policy::prometheus : policy::lenient;
 }
 
+/// What is kept and what is dropped by labels.
+using py_choices = std::vector<std::tuple<std::string, std::vector<std::string>, bool>>;
+
+std::vector<label_choice> choices(const py_choices& given) {
+  std::vector<label_choice> made;
+  for (const auto& [label, values, dropped] : given) made.push_back({label, values, dropped});
+  return made;
+}
+
 py_snapshot parse_one(const py::buffer& source, const std::string& name, const std::string& syntax,
                       const std::string& rules, const std::vector<std::string>& metrics,
-                      const std::vector<std::pair<std::string, std::vector<std::string>>>& labels,
+                      const std::vector<std::string>& dropped_metrics, const py_choices& labels,
                       const std::vector<std::string>& namespaces) {
   const py::buffer_info bytes = source.request();
   if (bytes.ndim != 1 || (bytes.size > 0 && bytes.strides[0] != bytes.itemsize))
@@ -59,7 +68,8 @@ py_snapshot parse_one(const py::buffer& source, const std::string& name, const s
   options.syntax = syntax == "openmetrics" ? dialect::openmetrics : dialect::prometheus;
   options.rules = policy_named(rules);
   options.metrics = metrics;
-  for (const auto& [label, values] : labels) options.labels.push_back({label, values});
+  options.dropped_metrics = dropped_metrics;
+  options.labels = choices(labels);
   options.namespaces = namespaces;
   const std::string_view page(static_cast<const char*>(bytes.ptr), static_cast<std::size_t>(bytes.size * bytes.itemsize));
   auto parsed = [&] {
@@ -130,6 +140,32 @@ node_share share_of(const py::handle& given) {
   return made;
 }
 
+tls_mode tls_named(const std::string& mode) {
+  return mode == "pin" ? tls_mode::pin : mode == "insecure" ? tls_mode::insecure : tls_mode::verify;
+}
+
+exporter_options exporters_of(const py::dict& given) {
+  exporter_options made;
+  for (const auto& [key, value] : given) {
+    const std::string name = py::str(key);
+    if (name == "addresses") made.addresses = py::cast<std::vector<std::string>>(value);
+    else if (name == "files") made.files = py::cast<std::vector<std::string>>(value);
+    else if (name == "annotated_pods") made.annotated_pods = py::cast<bool>(value);
+    else if (name == "labels") made.labels = py::cast<target_labels>(value);
+    else if (name == "tls") made.who.tls = tls_named(py::str(value));
+    else if (name == "ca") made.who.ca_file = py::cast<std::string>(value);
+    else if (name == "server_name") made.who.server_name = py::cast<std::string>(value);
+    else if (name == "token_file") made.who.token_file = py::cast<std::string>(value);
+    else if (name == "username") made.who.username = py::cast<std::string>(value);
+    else if (name == "password_file") made.who.password_file = py::cast<std::string>(value);
+    else if (name == "certificate") made.who.client_certificate_file = py::cast<std::string>(value);
+    else if (name == "key") made.who.client_key_file = py::cast<std::string>(value);
+    else if (name == "over_http") made.who.over_http = py::cast<bool>(value);
+    else throw py::key_error(name);
+  }
+  return made;
+}
+
 std::unique_ptr<py_collector> open_collector(const py::dict& given) {
   collect_options options;
   for (const auto& [key, value] : given) {
@@ -143,13 +179,15 @@ std::unique_ptr<py_collector> open_collector(const py::dict& given) {
       const std::string way = py::str(value);
       options.route = way == "direct" ? route::direct : way == "api_server" ? route::api_server : route::automatic;
     } else if (name == "node_selector") options.node_selector = py::cast<std::string>(value);
-    else if (name == "kubelet_tls") {
-      const std::string mode = py::str(value);
-      options.kubelet_tls = mode == "pin" ? tls_mode::pin : mode == "insecure" ? tls_mode::insecure : tls_mode::verify;
-    } else if (name == "kubelet_ca") options.kubelet_ca_file = py::cast<std::string>(value);
+    else if (name == "kubelet_tls") options.kubelet_tls = tls_named(py::str(value));
+    else if (name == "kubelet_ca") options.kubelet_ca_file = py::cast<std::string>(value);
     else if (name == "allowed_ranges") options.allowed_ranges = py::cast<std::vector<std::string>>(value);
     else if (name == "all_metrics") options.all_metrics = py::cast<bool>(value);
     else if (name == "metrics") options.metrics = py::cast<std::vector<std::string>>(value);
+    else if (name == "dropped_metrics") options.dropped_metrics = py::cast<std::vector<std::string>>(value);
+    else if (name == "labels") options.labels = choices(py::cast<py_choices>(value));
+    else if (name == "path") options.path = py::cast<std::string>(value);
+    else if (name == "exporters") options.exporters = exporters_of(py::cast<py::dict>(value));
     else if (name == "namespaces") options.namespaces = py::cast<std::vector<std::string>>(value);
     else if (name == "pins") options.pins = py::cast<std::map<std::string, std::string>>(value);
     else if (name == "share") options.share = share_of(value);
@@ -197,6 +235,7 @@ void register_snapshot(py::module_& module) {
       .def_property_readonly("source", [](const py_snapshot& of) { return of.held->source; })
       .def_property_readonly("samples", [](const py_snapshot& of) { return of.held->samples(); })
       .def_property_readonly("targets", [](const py_snapshot& of) { return of.held->outcomes.size(); })
+      .def_property_readonly("of_nodes", [](const py_snapshot& of) { return of.held->of_nodes; })
       .def_property_readonly("interrupted", [](const py_snapshot& of) { return of.held->interrupted; })
       .def_property_readonly("started_ms", [](const py_snapshot& of) { return milliseconds(of.held->started); })
       .def_property_readonly("ended_ms", [](const py_snapshot& of) { return milliseconds(of.held->ended); })
@@ -230,7 +269,7 @@ void register_snapshot(py::module_& module) {
       .def("pins", [](const py_collector& of) { return of.held->pins(); });
 
   module.def("parse", &parse_one, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("dialect"),
-             py::arg("policy"), py::arg("metrics"), py::arg("labels"), py::arg("namespaces"));
+             py::arg("policy"), py::arg("metrics"), py::arg("dropped_metrics"), py::arg("labels"), py::arg("namespaces"));
   module.def("read_prometheus_json", &read_json, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("metric"),
              py::arg("node_label"), py::arg("max_bytes"), py::arg("max_samples"));
   module.def("container_metrics", [] {

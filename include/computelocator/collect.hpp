@@ -14,6 +14,7 @@
 #include <computelocator/cadvisor.hpp>
 #include <computelocator/columns.hpp>
 #include <computelocator/discover.hpp>
+#include <computelocator/discover_exporters.hpp>
 #include <computelocator/error.hpp>
 #include <computelocator/history.hpp>
 #include <computelocator/inventory.hpp>
@@ -22,6 +23,17 @@
 #include <computelocator/table.hpp>
 
 namespace computelocator {
+
+/// Targets in place of the nodes of a cluster.
+struct exporter_options {
+  std::vector<std::string> addresses;    ///< "http://host:9100/metrics", "host:9100"
+  std::vector<std::string> files;        ///< of file_sd, read again in each sweep; while one cannot be, as it was
+  bool annotated_pods = false;           ///< the cluster's pods with prometheus.io/scrape, of `namespaces`
+  target_labels labels;                  ///< added to each target that does not give them
+  exporter_credentials who;              ///< to `addresses` and `files`; of it pods get the CA and `tls` alone
+
+  bool any() const noexcept { return annotated_pods || !addresses.empty() || !files.empty(); }
+};
 
 /// What to collect, from where, and within which bounds. Every bound is on by default.
 struct collect_options {
@@ -38,9 +50,13 @@ struct collect_options {
   std::map<std::string, std::string> pins;
   std::vector<std::string> allowed_ranges;
   node_share share;                      ///< the nodes to scrape, where several collectors share them
+  std::string path = "/metrics/cadvisor"; ///< or another of the kubelet's metrics paths
+  exporter_options exporters;
   // What
   bool all_metrics = false;              ///< false: `metrics`
-  std::vector<std::string> metrics;      ///< empty: the 16 of container_metrics()
+  std::vector<std::string> metrics;      ///< empty: the 16 of container_metrics(); all of other paths and exporters
+  std::vector<std::string> dropped_metrics;
+  std::vector<label_choice> labels;      ///< rows with one of the values of each alone, or without the dropped
   std::vector<std::string> namespaces;   ///< rows of these alone; empty: all
   policy rules = policy::lenient;
   bool keep_pages = false;               ///< keep each page as it came, inflated
@@ -64,6 +80,7 @@ struct collected_page {
   batch columns;
   std::string text;                      ///< with keep_pages
   bool whole = true;                     ///< see node_page
+  target_labels labels;                  ///< of the target, for each row
 };
 
 /// One sweep: what every target gave, and what became of each.
@@ -76,6 +93,7 @@ struct snapshot {
   std::vector<std::string> namespaces;   ///< the filter asked for
   std::vector<std::string> warnings;     ///< of a Prometheus server's answer
   bool interrupted = false;              ///< cancelled before all targets were done
+  bool of_nodes = true;                  ///< false: of exporters, which have no containers
 
   std::size_t samples() const noexcept;
   std::vector<node_page> node_pages() const;
@@ -87,13 +105,13 @@ table containers_table(const snapshot& from);
 table pods_table(const snapshot& from);
 table nodes_table(const snapshot& from);
 table reasons_table(const snapshot& from);
-/// One row a target: node, url, ok, stage, error, message, advice, http_status, attempts,
+/// One row a target: node (of exporters: instance), url, ok, stage, error, message, advice, http_status, attempts,
 /// wire_bytes, page_bytes, samples, rejected_lines, then one duration a stage.
 table outcomes_table(const snapshot& from);
 /// One row a pod that the API server listed: namespace, pod, uid, node, phase, address and labels
 /// as "key=value,..." in the order of their keys. Empty where pods could not be listed.
 table inventory_table(const snapshot& from);
-/// One row a rejected line: node, line, column, offset, what, text.
+/// One row a rejected line: node (or instance), line, column, offset, what, text.
 table rejects_table(const snapshot& from);
 
 /// Adds what the snapshot saw, within its namespaces. Of a Prometheus server's answer every sample,
@@ -103,17 +121,17 @@ void add(history& to, const snapshot& from);
 /// Called from the calling thread of `sweep`, at most ten times a second and once at the end.
 using progress_report = std::function<void(std::size_t done, std::size_t failed, std::size_t total)>;
 
-/// Keeps connections, credentials and label caches of one cluster between sweeps.
+/// Keeps connections, credentials and label caches of one cluster, or of exporters, between sweeps.
 class collector {
  public:
-  /// Finds the cluster; opens no socket yet.
+  /// Finds the cluster, which exporters but pods need not; opens no socket yet.
   static result<collector> open(collect_options options);
 
   collector(collector&&) noexcept;
   collector& operator=(collector&&) noexcept;
   ~collector();
 
-  /// Lists nodes and pods and scrapes every node once. Blocks; a remote fault of one target is
+  /// Lists nodes and pods and scrapes every node once, or every exporter. Blocks; a remote fault of one target is
   /// its outcome, an API server that cannot be asked is the error. A requested stop ends every
   /// socket at once and gives what was done, `interrupted`. One sweep at a time.
   result<snapshot> sweep(std::stop_token stop = {}, const progress_report& report = {});
@@ -138,7 +156,8 @@ struct parse_page_options {
   dialect syntax = dialect::prometheus;
   policy rules = policy::lenient;
   std::vector<std::string> metrics;      ///< empty: all
-  std::vector<label_choice> labels;      ///< rows with one of the values of each alone; empty: all
+  std::vector<std::string> dropped_metrics;
+  std::vector<label_choice> labels;      ///< rows with one of the values of each alone, or without the dropped
   std::vector<std::string> namespaces;
   std::size_t max_page_bytes = std::size_t{1} << 30;
 };

@@ -233,12 +233,15 @@ struct batch_source {
   const batch* columns = nullptr;  ///< not owned; outlives the call
   std::string node;
   std::int64_t scrape_ms = no_timestamp;
+  /// Of the target, and thus of each row. Where a row has one of these names itself, its own is in
+  /// "exported_NAME", as Prometheus has it.
+  std::vector<std::pair<std::string, std::string>> labels;
 };
 
-/// Tidy: timestamp (missing where the sample had none), scrape_timestamp, metric, value, node,
-/// then a category column a label: namespace, pod, container, id, image, name, the others by name.
-/// An absent or empty label is missing. Type, unit and help of the metrics are in the table's
-/// metadata as "type:NAME", "unit:NAME", "help:NAME".
+/// Tidy: timestamp (missing where the sample had none), scrape_timestamp, metric, value, node (but
+/// where no source has one and all have labels), then a category column a label: those of targets,
+/// namespace, pod, container, id, image, name, the others by name. An absent or empty label is missing.
+/// Type, unit and help of the metrics are in the table's metadata as "type:NAME", "unit:NAME", "help:NAME".
 table samples_table(std::span<const batch_source> sources);
 
 }  // namespace computelocator

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <computelocator/error.hpp>
 
@@ -18,8 +20,9 @@ std::string_view to_string(stage reached) noexcept;
 /// What became of one target. A sweep over 5,000 nodes gives 5,000 of these and
 /// never throws for a remote fault.
 struct outcome {
-  std::string node;
+  std::string node;                       ///< or the instance of a target that is none
   std::string url;
+  std::vector<std::pair<std::string, std::string>> labels;  ///< that the target adds to its rows
   stage reached = stage::queued;          ///< the stage that failed, or `done`
   std::optional<computelocator::error> failure;  ///< empty exactly when `reached` is `done`
   int http_status = 0;                    ///< 0: no status line was read

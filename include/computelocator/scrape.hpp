@@ -44,6 +44,8 @@ struct scrape_options {
   std::size_t bytes_in_flight = std::size_t{512} << 20;
   int attempts = 2;                           ///< for a lost connection, 429 or 503
   bool gzip = true;
+  /// Kubelets write either dialect; the older one costs them less.
+  std::string accept = "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
   http_limits limits;
   /// Puts the body of an error answer into words; empty: its start as it came, made printable.
   std::function<std::string(std::string_view body)> describe;

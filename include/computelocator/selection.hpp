@@ -29,27 +29,40 @@ namespace computelocator {
 class metric_selection {
  public:
   metric_selection() = default;                               ///< all
-  explicit metric_selection(std::vector<std::string> names) { ///< these alone
-    std::sort(names.begin(), names.end());
-    names_ = std::make_shared<const std::vector<std::string>>(std::move(names));
+  explicit metric_selection(std::vector<std::string> names)   ///< these alone
+      : names_(sorted(std::move(names))) {}
+  /// Leaves these out, whatever else is wanted.
+  metric_selection& drop(std::vector<std::string> names) {
+    if (dropped_ != nullptr) names.insert(names.end(), dropped_->begin(), dropped_->end());
+    if (!names.empty()) dropped_ = sorted(std::move(names));
+    return *this;
   }
-  bool all() const noexcept { return names_ == nullptr; }
+  bool all() const noexcept { return names_ == nullptr && dropped_ == nullptr; }
   bool contains(std::string_view name) const noexcept {
-    return names_ == nullptr || std::binary_search(names_->begin(), names_->end(), name, std::less<>());
+    return (names_ == nullptr || among(*names_, name)) && (dropped_ == nullptr || !among(*dropped_, name));
   }
 
  private:
-  std::shared_ptr<const std::vector<std::string>> names_;  // sorted
+  using list = std::vector<std::string>;
+  static std::shared_ptr<const list> sorted(list names) {
+    std::sort(names.begin(), names.end());
+    return std::make_shared<const list>(std::move(names));
+  }
+  static bool among(const list& names, std::string_view name) noexcept {
+    return std::binary_search(names.begin(), names.end(), name, std::less<>());
+  }
+  std::shared_ptr<const list> names_, dropped_;
 };
 
 /// A label and the values of it that are wanted; "" is the value of a label that is not there.
 struct label_choice {
   std::string name;
   std::vector<std::string> values;
+  bool dropped = false;  ///< these are the values that are not wanted
 };
 
-/// The label sets that are wanted, or all of them: those with one of the values of each choice. Cheap
-/// to copy.
+/// The label sets that are wanted, or all of them: those with one of the values of each choice, or with
+/// none of them where it is dropped. Cheap to copy.
 class label_selection {
  public:
   label_selection() = default;                                 ///< all
@@ -58,15 +71,22 @@ class label_selection {
   }
   /// Also asks for one of `values` under `name`.
   label_selection& keep(std::string name, std::vector<std::string> values) {
-    std::vector<label_choice> more = all() ? std::vector<label_choice>() : *choices_;
-    more.push_back({std::move(name), std::move(values)});
-    choices_ = std::make_shared<const std::vector<label_choice>>(std::move(more));
-    return *this;
+    return add({std::move(name), std::move(values)});
+  }
+  /// Also leaves out what has one of `values` under `name`.
+  label_selection& drop(std::string name, std::vector<std::string> values) {
+    return add({std::move(name), std::move(values), true});
   }
   bool all() const noexcept { return choices_ == nullptr; }
   bool contains(const labels_view& labels) const noexcept;
 
  private:
+  label_selection& add(label_choice choice) {
+    std::vector<label_choice> more = all() ? std::vector<label_choice>() : *choices_;
+    more.push_back(std::move(choice));
+    choices_ = std::make_shared<const std::vector<label_choice>>(std::move(more));
+    return *this;
+  }
   std::shared_ptr<const std::vector<label_choice>> choices_;
 };
 
@@ -130,8 +150,8 @@ inline bool label_selection::contains(const labels_view& labels) const noexcept 
         value = label.raw_value();
         break;
       }
-    const auto wanted = [&](const std::string& each) { return detail::decodes_to(value, each); };
-    if (std::none_of(choice.values.begin(), choice.values.end(), wanted)) return false;
+    const auto is = [&](const std::string& each) { return detail::decodes_to(value, each); };
+    if (std::any_of(choice.values.begin(), choice.values.end(), is) == choice.dropped) return false;
   }
   return true;
 }

@@ -7,10 +7,13 @@
 
 #include <computelocator/src_columns.hpp>
 
+#include <computelocator/impl/collect_exporters.ipp>
 #include <computelocator/impl/collect_page.ipp>
 #include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>
 #include <computelocator/impl/discover_exec.ipp>
+#include <computelocator/impl/discover_exporters.ipp>
+#include <computelocator/impl/discover_file_sd.ipp>
 #include <computelocator/impl/discover_kubeconfig.ipp>
 #include <computelocator/impl/discover_lists.ipp>
 #include <computelocator/impl/discover_targets.ipp>

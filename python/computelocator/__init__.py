@@ -6,7 +6,8 @@ r"""Container metrics of a whole Kubernetes cluster, straight into pandas.
 >>> len(snap)
 1
 
-``cl.scrape()`` gets the pages of a cluster; ``cl.simulate()`` makes a cluster to try it on.
+``cl.scrape()`` gets the pages of a cluster, ``cl.scrape_targets()`` those of any exporter;
+``cl.simulate()`` makes a cluster to try it on.
 """
 
 from computelocator._connect import Connection, connect
@@ -24,6 +25,7 @@ from computelocator._errors import (
 from computelocator._history import History
 from computelocator._simulate import simulate
 from computelocator._snapshot import Snapshot
+from computelocator._targets import TargetCollector, scrape_targets
 from computelocator._verbs import (
     Collector,
     container_metrics,
@@ -45,11 +47,13 @@ __all__ = [
     "ScrapeTimeout",
     "Snapshot",
     "TLSError",
+    "TargetCollector",
     "__version__",
     "connect",
     "container_metrics",
     "parse",
     "read_prometheus_json",
     "scrape",
+    "scrape_targets",
     "simulate",
 ]

@@ -30,6 +30,8 @@ class Snapshot:
     @property
     def pods_unknown_because(self) -> str: ...
     @property
+    def of_nodes(self) -> bool: ...
+    @property
     def interrupted(self) -> bool: ...
     @property
     def started_ms(self) -> int: ...
@@ -89,7 +91,8 @@ def parse(
     dialect: str,
     policy: str,
     metrics: Sequence[str],
-    labels: Sequence[tuple[str, Sequence[str]]],
+    dropped_metrics: Sequence[str],
+    labels: Sequence[tuple[str, Sequence[str], bool]],
     namespaces: Sequence[str],
 ) -> Snapshot: ...
 def read_prometheus_json(

@@ -74,6 +74,11 @@ class Snapshot:
         return self._core.pods_unknown_because
 
     @property
+    def named(self) -> str:
+        """The column that says whose a row is: ``node``, or ``instance`` of other targets."""
+        return "node" if self._core.of_nodes else "instance"
+
+    @property
     def seconds(self) -> float:
         """How long it took, from the first request to the last row."""
         return (self._core.ended_ms - self._core.started_ms) / 1000

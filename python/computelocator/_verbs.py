@@ -14,7 +14,9 @@ from computelocator._snapshot import Snapshot
 
 Path = str | os.PathLike[str]
 Names = str | Sequence[str]
+Labels = Mapping[str, Names]
 Share = tuple[str, Sequence[str]] | None
+KUBELET_PATHS = ("/metrics/cadvisor", "/metrics", "/metrics/resource", "/metrics/probes")
 
 
 def names(value: str | Sequence[str] | None) -> list[str]:
@@ -29,6 +31,34 @@ def choose(option: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{option}={value!r} cannot be; it is one of {', '.join(choices)}")
     return value
+
+
+def label_choices(
+    labels: Labels | None, exclude_labels: Labels | None
+) -> list[tuple[str, list[str], bool]]:
+    """Give each label with its values, and whether these are the ones to be left out."""
+    return [
+        (str(label), names(values), excluded)
+        for given, excluded in ((labels, False), (exclude_labels, True))
+        for label, values in (given or {}).items()
+    ]
+
+
+def bounds(timeout: float, concurrency: int, max_page_bytes: int, policy: str) -> dict[str, Any]:
+    """Check what each sweep is bound by."""
+    choose("policy", policy, ("lenient", "prometheus", "strict"))
+    if not 0 < timeout <= 3600:
+        raise ValueError(f"timeout={timeout} cannot be; it is seconds, above 0 and up to 3600")
+    if not 1 <= concurrency <= 10_000:
+        raise ValueError(f"concurrency={concurrency} cannot be; it is 1 to 10000")
+    if max_page_bytes < 1:
+        raise ValueError(f"max_page_bytes={max_page_bytes} cannot be; it is at least 1")
+    return {
+        "timeout": float(timeout),
+        "concurrency": concurrency,
+        "max_page_bytes": max_page_bytes,
+        "policy": policy,
+    }
 
 
 def _named_bytes(source: Any) -> tuple[str, Any]:
@@ -65,9 +95,11 @@ def parse(
     *,
     dialect: str = "auto",
     policy: str = "lenient",
-    metrics: str | Sequence[str] | None = None,
-    labels: Mapping[str, str | Sequence[str]] | None = None,
-    namespaces: str | Sequence[str] | None = None,
+    metrics: Names | None = None,
+    labels: Labels | None = None,
+    exclude_metrics: Names | None = None,
+    exclude_labels: Labels | None = None,
+    namespaces: Names | None = None,
 ) -> Snapshot:
     r"""Parse one page of the Prometheus text format or of OpenMetrics.
 
@@ -86,6 +118,10 @@ def parse(
         Keep samples alone that have one of the values of each label; "" is the value of a label
         that is not there. Others leave nothing behind, also not in ``containers()`` and the like,
         which `namespaces` only filters.
+    exclude_metrics : str or sequence of str, optional
+        Leave these out: names as on the lines, so ``x_bucket`` for the buckets of ``x``.
+    exclude_labels : mapping of str to str or sequence of str, optional
+        Leave samples out that have one of the values of one of the labels.
     namespaces : str or sequence of str, optional
         Keep rows of these namespaces alone.
 
@@ -108,6 +144,8 @@ def parse(
     [['requests_total', '200', 7.0]]
     >>> len(cl.parse(b'a{b="c"} 1\na{b="d"} 2\na 3\n', labels={"b": ["c", ""]}))
     2
+    >>> len(cl.parse(b'a{b="c"} 1\na{b="d"} 2\na 3\n', exclude_labels={"b": "d"}))
+    2
     """
     choose("dialect", dialect, ("auto", "prometheus", "openmetrics"))
     choose("policy", policy, ("lenient", "prometheus", "strict"))
@@ -118,7 +156,8 @@ def parse(
         dialect=dialect,
         policy=policy,
         metrics=names(metrics),
-        labels=[(str(label), names(values)) for label, values in (labels or {}).items()],
+        dropped_metrics=names(exclude_metrics),
+        labels=label_choices(labels, exclude_labels),
         namespaces=names(namespaces),
     )
     return Snapshot(core)
@@ -213,6 +252,10 @@ class Collector:
         context: str | None = None,
         exec_plugins: str = "auto",
         metrics: Names | None = None,
+        labels: Labels | None = None,
+        exclude_metrics: Names | None = None,
+        exclude_labels: Labels | None = None,
+        path: str = "/metrics/cadvisor",
         namespaces: Names | None = None,
         node_selector: str | None = None,
         route: str = "auto",
@@ -230,13 +273,8 @@ class Collector:
         choose("exec_plugins", exec_plugins, ("auto", "allow", "deny"))
         choose("route", route, ("auto", "direct", "api_server"))
         choose("kubelet_tls", kubelet_tls, ("verify", "pin", "insecure"))
-        choose("policy", policy, ("lenient", "prometheus", "strict"))
-        if not 0 < timeout <= 3600:
-            raise ValueError(f"timeout={timeout} cannot be; it is seconds, above 0 and up to 3600")
-        if not 1 <= concurrency <= 10_000:
-            raise ValueError(f"concurrency={concurrency} cannot be; it is 1 to 10000")
-        if max_page_bytes < 1:
-            raise ValueError(f"max_page_bytes={max_page_bytes} cannot be; it is at least 1")
+        choose("path", path, KUBELET_PATHS)
+        bound = bounds(timeout, concurrency, max_page_bytes, policy)
         if kubelet_tls == "insecure":
             warnings.warn(
                 "kubelet_tls='insecure': kubelets are not verified, and no token is sent to them",
@@ -250,6 +288,9 @@ class Collector:
                 "exec_plugins": exec_plugins,
                 "all_metrics": every,
                 "metrics": [] if every else names(metrics),
+                "dropped_metrics": names(exclude_metrics),
+                "labels": label_choices(labels, exclude_labels),
+                "path": path,
                 "namespaces": names(namespaces),
                 "node_selector": node_selector or "",
                 "route": route,
@@ -258,11 +299,8 @@ class Collector:
                 "pins": {str(of): str(pin).lower() for of, pin in (pins or {}).items()},
                 "allowed_ranges": names(allowed_ranges),
                 "share": _share(share),
-                "timeout": float(timeout),
-                "concurrency": concurrency,
-                "max_page_bytes": max_page_bytes,
-                "policy": policy,
                 "keep_pages": keep_pages,
+                **bound,
             }
         )
 
@@ -331,6 +369,10 @@ def scrape(
     context: str | None = None,
     exec_plugins: str = "auto",
     metrics: Names | None = None,
+    labels: Labels | None = None,
+    exclude_metrics: Names | None = None,
+    exclude_labels: Labels | None = None,
+    path: str = "/metrics/cadvisor",
     namespaces: Names | None = None,
     node_selector: str | None = None,
     route: str = "auto",
@@ -358,7 +400,12 @@ def scrape(
     exec_plugins : {"auto", "allow", "deny"}
         Whether a kubeconfig may name a program that gives the credential. "auto": not in a pod.
     metrics : str or sequence of str, optional
-        Names of metrics; "all" for every metric. Default: the 16 of `container_metrics`.
+        Names of metrics; "all" for every metric. Default: the 16 of `container_metrics`, and all
+        of a `path` other than ``/metrics/cadvisor``.
+    labels, exclude_metrics, exclude_labels
+        Which samples to keep or to leave out; see `parse`.
+    path : {"/metrics/cadvisor", "/metrics", "/metrics/resource", "/metrics/probes"}
+        The kubelet's page. ``containers()`` and the like are of ``/metrics/cadvisor`` alone.
     namespaces : str or sequence of str, optional
         Rows of these namespaces alone.
     node_selector : str, optional
@@ -417,6 +464,10 @@ def scrape(
         context=context,
         exec_plugins=exec_plugins,
         metrics=metrics,
+        labels=labels,
+        exclude_metrics=exclude_metrics,
+        exclude_labels=exclude_labels,
+        path=path,
         namespaces=namespaces,
         node_selector=node_selector,
         route=route,
@@ -431,12 +482,20 @@ def scrape(
         policy=policy,
         keep_pages=keep_pages,
     )
+    return swept(collector, progress, "nodes")
+
+
+def swept(
+    collector: Collector, progress: Callable[[int, int, int], object] | None, what: str
+) -> Snapshot:
+    """Sweep once for the caller's caller, who is warned of what failed."""
     snapshot = collector.sweep(progress=progress)
-    failed = snapshot.failed
-    if failed:
+    if failed := snapshot.failed:
         warnings.warn(
-            f"{failed} of {snapshot.targets} nodes failed; outcomes() says why", stacklevel=2
+            f"{failed} of {snapshot.targets} {what} failed; outcomes() says why", stacklevel=3
         )
+    for said in snapshot.warnings:
+        warnings.warn(said, stacklevel=3)
     return snapshot
 
 

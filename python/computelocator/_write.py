@@ -190,14 +190,18 @@ FIXED = ("timestamp", "scrape_timestamp", "metric", "value", "node")
 
 def samples_as_objects(table: Table, *, with_node: bool) -> Iterator[dict[str, Any]]:
     """Give one object a sample: name, labels, value as text, timestamp_ms."""
+    # Samples of other targets than nodes have no such column, but perhaps a label of that name.
+    fixed = FIXED if table.names[4:5] == ["node"] else FIXED[:4]
     labels = {
         name: table.column(name)[4].get("label", name.removeprefix("label_"))
-        if name.removeprefix("label_") in FIXED
+        if name.removeprefix("label_") in fixed
         else name
         for name in table.names
-        if name not in FIXED
+        if name not in fixed
     }
-    columns = {name: cells(table, name) for name in (*labels, "metric", "value", "node")}
+    columns = {name: cells(table, name) for name in (*labels, "metric", "value")}
+    if with_node:
+        columns["node"] = cells(table, "node")
     _, values, valid, _, _ = table.column("timestamp")
     times = memoryview(values).tolist()
     there = [1] * len(times) if valid is None else memoryview(valid).tolist()

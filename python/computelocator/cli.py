@@ -23,7 +23,8 @@ from typing import IO, Any
 from computelocator import _core, _doctor, _simulate, _write
 from computelocator._errors import ComputeLocatorError, ScrapeInterrupted
 from computelocator._snapshot import TABLES, Snapshot
-from computelocator._verbs import Collector, parse
+from computelocator._targets import TargetCollector
+from computelocator._verbs import KUBELET_PATHS, Collector, parse
 from computelocator.aggregate import _command as aggregate
 from computelocator.observe import _command as observe
 from computelocator.workload import _command as workload
@@ -32,6 +33,7 @@ FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
 KEYS = {"samples": 0, "containers": 4, "pods": 3, "nodes": 1, "outcomes": 1}
 # The rest of these tables (requests, limits, owners) is there in the other formats.
 METRIC_TABLES = ("containers", "pods", "nodes")
+CONTAINERS_PATH = KUBELET_PATHS[0]
 
 
 def complain(message: str) -> None:
@@ -95,7 +97,7 @@ def write(snapshot: Snapshot, options: argparse.Namespace, *, of: str, with_node
 def say_rejects(snapshot: Snapshot) -> int:
     """Name each rejected line; give how many there were."""
     table = snapshot.table("rejects")
-    columns = [_write.cells(table, n) for n in ("node", "line", "column", "what", "advice")]
+    columns = [_write.cells(table, n) for n in (snapshot.named, "line", "column", "what", "advice")]
     for node, line, column, what, advice in zip(*columns, strict=True):
         complain(f"{node}:{line}:{column}: {what}; {advice}")
     return table.rows
@@ -109,7 +111,7 @@ def say_failures(snapshot: Snapshot) -> int:
             + snapshot.pods_unknown_because
         )
     table = snapshot.table("outcomes")
-    names = ("ok", "node", "url", "message", "advice")
+    names = ("ok", snapshot.named, "url", "message", "advice")
     columns = [_write.cells(table, name) for name in names]
     for ok, node, url, message, advice in zip(*columns, strict=True):
         if not ok:
@@ -148,6 +150,8 @@ def run_parse(options: argparse.Namespace) -> int:
             policy=options.policy,
             metrics=options.metric,
             labels=labels_of(options.label),
+            exclude_metrics=options.exclude_metric,
+            exclude_labels=labels_of(options.exclude_label),
             namespaces=options.namespace,
         )
     except ComputeLocatorError as error:
@@ -160,7 +164,8 @@ def run_parse(options: argparse.Namespace) -> int:
 class Progress:
     """A bar on standard error, where that is a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self.what = what
         self.shown = False
 
     def __call__(self, done: int, failed: int, total: int) -> None:
@@ -168,7 +173,7 @@ class Progress:
         filled = 30 * done // max(1, total)
         bar = "#" * filled + "." * (30 - filled)
         ending = f", {failed} failed" if failed else ""
-        sys.stderr.write(f"\r[{bar}] {done} of {total} nodes{ending} ")
+        sys.stderr.write(f"\r[{bar}] {done} of {total} {self.what}{ending} ")
         sys.stderr.flush()
         self.shown = True
 
@@ -184,17 +189,68 @@ def totals(snapshot: Snapshot) -> str:
     outcomes = snapshot.table("outcomes")
     wire = sum(int(cell or 0) for cell in _write.cells(outcomes, "wire_bytes"))
     text = sum(int(cell or 0) for cell in _write.cells(outcomes, "page_bytes"))
-    pods = snapshot.table("pods").rows
-    containers = snapshot.table("containers").rows
 
     def several(count: int, what: str) -> str:
         return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
+    who = several(snapshot.targets, "node" if snapshot.named == "node" else "target")
+    if snapshot.named == "node":
+        for of in ("pod", "container"):
+            who += ", " + several(snapshot.table(of + "s").rows, of)
     return (
-        f"{several(snapshot.targets, 'node')}, {several(pods, 'pod')}, "
-        f"{several(containers, 'container')}, {several(len(snapshot), 'sample')}, "
+        f"{who}, {several(len(snapshot), 'sample')}, "
         f"{wire / 1e6:.1f} MB received ({text / 1e6:.1f} MB of text), {snapshot.seconds:.2f} s, "
         f"{snapshot.failed} failed"
+    )
+
+
+def of_targets(options: argparse.Namespace) -> bool:
+    """Tell whether other targets than the nodes of a cluster are asked for."""
+    given = (getattr(options, name, None) for name in ("target", "target_file", "annotated_pods"))
+    return any(given)
+
+
+def collector_of(options: argparse.Namespace, kubeconfig: str | None) -> Collector:
+    """Make the collector that the options describe."""
+    common: dict[str, Any] = {
+        "kubeconfig": kubeconfig,
+        "context": getattr(options, "context", None),
+        "exec_plugins": options.exec_plugins,
+        "metrics": "all" if options.all_metrics else options.metric,
+        "labels": labels_of(options.label),
+        "exclude_metrics": options.exclude_metric,
+        "exclude_labels": labels_of(options.exclude_label),
+        "namespaces": options.namespace,
+        "route": options.route,
+        "allowed_ranges": options.allow_range,
+        "timeout": options.timeout,
+        "concurrency": options.concurrency,
+        "policy": options.policy,
+        "keep_pages": bool(getattr(options, "raw", None)),
+    }
+    if of_targets(options):
+        return TargetCollector(
+            options.target,
+            files=options.target_file,
+            annotated_pods=options.annotated_pods,
+            add_labels=dict(options.add_label or ()),
+            token_file=options.target_token_file,
+            username=options.target_user,
+            password_file=options.target_password_file,
+            ca=options.target_ca,
+            server_name=options.target_server_name,
+            certificate=options.target_certificate,
+            key=options.target_key,
+            tls="insecure" if options.target_insecure else "verify",
+            credentials_over_http=options.credentials_over_http,
+            **common,
+        )
+    return Collector(
+        node_selector=options.node_selector,
+        path=options.path,
+        kubelet_tls=options.kubelet_tls,
+        kubelet_ca=options.kubelet_ca,
+        **common,
     )
 
 
@@ -202,25 +258,11 @@ def sweep(options: argparse.Namespace, kubeconfig: str | None) -> tuple[Snapshot
     """Scrape once as the options say; True where it was interrupted."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        collector = Collector(
-            kubeconfig=kubeconfig,
-            context=getattr(options, "context", None),
-            exec_plugins=options.exec_plugins,
-            metrics="all" if options.all_metrics else options.metric,
-            namespaces=options.namespace,
-            node_selector=options.node_selector,
-            route=options.route,
-            kubelet_tls=options.kubelet_tls,
-            kubelet_ca=options.kubelet_ca,
-            allowed_ranges=options.allow_range,
-            timeout=options.timeout,
-            concurrency=options.concurrency,
-            policy=options.policy,
-            keep_pages=bool(getattr(options, "raw", None)),
-        )
+        collector = collector_of(options, kubeconfig)
     for each in said:
         complain(f"warning: {each.message}")
-    progress = Progress() if sys.stderr.isatty() else None
+    what = "targets" if of_targets(options) else "nodes"
+    progress = Progress(what) if sys.stderr.isatty() else None
     try:
         return collector.sweep(progress=progress), False
     except ScrapeInterrupted as stopped:
@@ -235,7 +277,7 @@ def sweep(options: argparse.Namespace, kubeconfig: str | None) -> tuple[Snapshot
 def keep_raw(snapshot: Snapshot, folder: str) -> None:
     """Write each page as it came."""
     os.makedirs(folder, exist_ok=True)
-    for node in _write.cells(snapshot.table("outcomes"), "node"):
+    for node in _write.cells(snapshot.table("outcomes"), snapshot.named):
         page = snapshot.page(str(node))
         if page is not None:
             # A name is the peer's own word: it is not to leave the folder.
@@ -249,8 +291,11 @@ def run_scrape(options: argparse.Namespace) -> int:
     snapshot, interrupted = sweep(options, options.kubeconfig)
     if options.raw:
         keep_raw(snapshot, options.raw)
-    of = options.of or ("containers" if options.format == "table" else "samples")
-    write(snapshot, options, of=of, with_node=True)
+    containers = options.path == CONTAINERS_PATH and not of_targets(options)
+    of = options.of or ("containers" if options.format == "table" and containers else "samples")
+    write(snapshot, options, of=of, with_node=snapshot.named == "node")
+    for each in snapshot.warnings:
+        complain(f"warning: {each}")
     rejected = say_rejects(snapshot)
     failed = say_failures(snapshot)
     print(totals(snapshot), file=sys.stderr)
@@ -320,6 +365,23 @@ def add_reading(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--metric", action="append", metavar="NAME", help="this one; may be repeated")
     to.add_argument(
+        "--label",
+        action="append",
+        type=name_and_value,
+        metavar="NAME=VALUE",
+        help="rows with it alone; repeated: with one of the values of each name",
+    )
+    to.add_argument(
+        "--exclude-metric", action="append", metavar="NAME", help="not this one; may be repeated"
+    )
+    to.add_argument(
+        "--exclude-label",
+        action="append",
+        type=name_and_value,
+        metavar="NAME=VALUE",
+        help="no rows with it; may be repeated",
+    )
+    to.add_argument(
         "--namespace", action="append", metavar="NAME", help="rows of it alone; may be repeated"
     )
 
@@ -350,6 +412,9 @@ def add_scraping(to: argparse.ArgumentParser) -> None:
     to.add_argument("--all-metrics", action="store_true", help="every metric, not the 16")
     to.add_argument("--node-selector", metavar="LABELS", help="as kubectl get nodes -l")
     to.add_argument(
+        "--path", choices=KUBELET_PATHS, default=CONTAINERS_PATH, help="the page of the kubelets"
+    )
+    to.add_argument(
         "--route",
         choices=("auto", "direct", "api_server"),
         default="auto",
@@ -370,6 +435,42 @@ def add_scraping(to: argparse.ArgumentParser) -> None:
     to.add_argument("--concurrency", type=positive, default=64, metavar="N", help="nodes at once")
 
 
+def add_targets(to: argparse.ArgumentParser) -> None:
+    """Add the options of targets that are no kubelets."""
+    group = to.add_argument_group("other targets", "scraped in place of the nodes of a cluster")
+    group.add_argument(
+        "--target", action="append", metavar="URL", help="http://HOST:9100/metrics or HOST:9100"
+    )
+    group.add_argument(
+        "--target-file", action="append", metavar="FILE", help="JSON or YAML of Prometheus' file_sd"
+    )
+    group.add_argument(
+        "--annotated-pods", action="store_true", help="the cluster's pods with prometheus.io/scrape"
+    )
+    group.add_argument(
+        "--add-label",
+        action="append",
+        type=name_and_value,
+        metavar="NAME=VALUE",
+        help="a column for each target that has none of that name",
+    )
+    group.add_argument("--target-token-file", metavar="FILE", help="bearer token")
+    group.add_argument("--target-user", metavar="NAME", help="of basic authentication")
+    group.add_argument("--target-password-file", metavar="FILE")
+    group.add_argument("--target-ca", metavar="FILE", help="PEM certificates that sign targets")
+    group.add_argument("--target-server-name", metavar="NAME", help="checked in place of the host")
+    group.add_argument("--target-certificate", metavar="FILE", help="client certificate")
+    group.add_argument("--target-key", metavar="FILE", help="its key")
+    group.add_argument(
+        "--target-insecure", action="store_true", help="check nothing, send no token or password"
+    )
+    group.add_argument(
+        "--credentials-over-http",
+        action="store_true",
+        help="send token or password to http:// targets, too",
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """Make the reader of arguments."""
     made = argparse.ArgumentParser(
@@ -387,10 +488,13 @@ def parser() -> argparse.ArgumentParser:
     # Its pages are made and compressed when asked for, which takes a busy machine a while.
     demo.set_defaults(run=run_demo, timeout=60.0)
 
-    scrape = verbs.add_parser("scrape", help="get the metrics of every node of a cluster")
+    scrape = verbs.add_parser(
+        "scrape", help="get the metrics of every node of a cluster, or of any exporter"
+    )
     scrape.add_argument("--kubeconfig", metavar="FILE", help="default: as kubectl finds it")
     scrape.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
     add_scraping(scrape)
+    add_targets(scrape)
     add_output(scrape)
     scrape.add_argument(
         "--of", choices=TABLES, help="which table; default: containers as a table, else samples"
@@ -411,13 +515,6 @@ def parser() -> argparse.ArgumentParser:
         choices=("auto", "prometheus", "openmetrics"),
         default="auto",
         help="auto: openmetrics where the last line is # EOF",
-    )
-    one.add_argument(
-        "--label",
-        action="append",
-        type=name_and_value,
-        metavar="NAME=VALUE",
-        help="rows with it alone; repeated: with one of the values of each name",
     )
     add_reading(one)
     add_output(one)

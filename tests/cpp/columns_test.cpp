@@ -125,6 +125,30 @@ TEST(columns, the_tidy_table) {
   EXPECT_EQ(made.find("scrape_timestamp")->int64->back(), 2000);
 }
 
+TEST(columns, labels_of_a_target_are_on_each_row_and_its_own_ones_get_out_of_their_way) {
+  label_cache one, two;
+  const batch first = read_columns("a{env=\"mine\",exported_env=\"old\",x=\"1\"} 1\nb 2\n", one).columns;
+  const batch second = read_columns("a{env=\"own\",node=\"n\"} 3\n", two).columns;
+  const batch_source sources[] = {{&first, "", 1000, {{"env", "given"}, {"instance", "h:1"}}}, {&second, "", 1000, {{"instance", "h:2"}}}};
+  const table made = samples_table(sources);
+  const auto text = [&](const char* name, std::size_t row) {
+    const column* const of = made.find(name);
+    if (of == nullptr) return std::string("no such column");
+    const std::int32_t code = of->codes->at(row);
+    return code < 0 ? std::string() : of->dictionary->at(static_cast<std::size_t>(code));
+  };
+  EXPECT_EQ(text("env", 0), "given");
+  EXPECT_EQ(text("env", 1), "given");
+  EXPECT_EQ(text("env", 2), "own");
+  EXPECT_EQ(text("exported_exported_env", 0), "mine");
+  EXPECT_EQ(text("exported_env", 0), "old");
+  EXPECT_EQ(text("exported_exported_env", 2), "");
+  EXPECT_EQ(text("instance", 2), "h:2");
+  EXPECT_EQ(text("node", 2), "n");  // there is no column of ours to be taken for
+  EXPECT_EQ(made.columns.at(4).name, "env");
+  EXPECT_EQ(made.columns.at(5).name, "instance");
+}
+
 TEST(columns, batches_are_read_while_their_cache_grows) {
   label_cache cache;
   const batch first = read_columns(page, cache).columns;

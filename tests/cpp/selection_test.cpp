@@ -48,6 +48,21 @@ TEST(selection, by_the_values_of_labels) {
   EXPECT_EQ(sink.seen, seen{1});
 }
 
+TEST(selection, what_is_dropped_goes_whatever_else_is_wanted) {
+  using seen = std::vector<double>;
+  EXPECT_EQ(chosen({{"ns", {"x"}, true}}), (seen{2, 3, 4, 7}));
+  EXPECT_EQ(chosen({{"ns", {""}, true}}), (seen{1, 2, 3, 5, 6}));
+  EXPECT_EQ(chosen({{"ns", {"x"}}, {"pod", {"2"}, true}}), (seen{1, 5}));
+  EXPECT_EQ(chosen({{"ns", {}, true}}), (seen{1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(chosen({}, metric_selection().drop({"a"})), (seen{5, 6}));
+  EXPECT_EQ(chosen({}, metric_selection({"a", "b"}).drop({"a"}).drop({"x"})), seen{6});
+  EXPECT_TRUE(metric_selection().drop({}).all());
+  EXPECT_FALSE(metric_selection().drop({"a"}).all());
+  values sink;
+  parse(page, selecting(sink, {}, label_selection().drop("ns", {"x"}).drop("pod", {"1"})));
+  EXPECT_EQ(sink.seen, (seen{4, 7}));
+}
+
 TEST(selection, a_value_is_compared_as_it_is_meant) {
   std::mt19937 random(3);
   constexpr std::string_view alphabet = "\\\\\\n\"ab";

@@ -62,7 +62,7 @@ def test_links_lead_somewhere():
 
 def test_docstring_examples():
 
-    for module in (cl, cl._verbs, cl._snapshot, cl._history, cl._simulate):
+    for module in (cl, cl._verbs, cl._snapshot, cl._history, cl._simulate, cl._targets):
         assert doctest.testmod(module).failed == 0
 
 

@@ -57,6 +57,7 @@ result<snapshot> parse_page(std::string_view page_or_gzip, const parse_page_opti
   reading.grammar.rules = options.rules;
   reading.grammar.syntax = options.detect_dialect ? detect_dialect(page) : options.syntax;
   if (!options.metrics.empty()) reading.metrics = metric_selection(detail::collect_::canonical(options.metrics));
+  reading.metrics.drop(detail::collect_::canonical(options.dropped_metrics));
   reading.labels = label_selection(options.labels);
   label_cache cache(std::numeric_limits<std::size_t>::max());
   column_result read = read_columns(page, cache, reading);

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,7 @@
 #include <computelocator/collect.hpp>
 #include <computelocator/http.hpp>
 #include <computelocator/impl/collect_credentials.hpp>
+#include <computelocator/impl/collect_exporters.ipp>
 #include <computelocator/impl/collect_page.ipp>
 #include <computelocator/impl/collect_workers.hpp>
 #include <computelocator/impl/token_file.hpp>
@@ -64,6 +66,9 @@ struct collector::state {
   detail::collect_::credential_source credentials;
   std::string kubelet_ca;
   std::shared_ptr<const access> kubelets;  // the same in each sweep: connections are kept by it
+  std::optional<detail::collect_::exporter_source> exporters;  // in place of nodes
+  metric_selection chosen_names;
+  label_selection chosen_labels;
   http_client client;
   scraper pages;
   std::map<std::string, label_cache> caches;  // by node UID
@@ -75,9 +80,13 @@ struct collector::state {
   node_share share;
   std::map<std::string, std::string> pins;
 
-  state(collect_options given, cluster_config found, std::string ca)
+  state(collect_options given, cluster_config found, std::string ca, std::optional<detail::collect_::exporter_source> others)
       : options(std::move(given)), cluster(std::move(found)), credentials(cluster.access), kubelet_ca(std::move(ca)),
-        pages(client, scraping(options)), texts(options.bytes_in_flight / 2), pool(options.parsers), share(options.share) {}
+        exporters(std::move(others)), chosen_labels(options.labels), pages(client, scraping(options)),
+        texts(options.bytes_in_flight / 2), pool(options.parsers), share(options.share) {
+    if (!options.all_metrics) chosen_names = metric_selection(detail::collect_::canonical(options.metrics));
+    chosen_names.drop(detail::collect_::canonical(options.dropped_metrics));
+  }
 
   /// One page gets through whatever the budget, where it is no larger than this.
   static std::size_t lone_page(const collect_options& from) {
@@ -91,6 +100,10 @@ struct collector::state {
     made.bytes_in_flight = from.bytes_in_flight / 2;  // the other half is for their text
     made.limits.max_body_bytes = std::min(from.max_page_bytes, lone_page(from));
     made.describe = [](std::string_view body) { return status_message(body); };
+    // As Prometheus asks: many exporters tell more in the newer dialect.
+    if (from.exporters.any())
+      made.accept = "application/openmetrics-text;version=1.0.0;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+                    "text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
     return made;
   }
 
@@ -103,6 +116,8 @@ struct collector::state {
   result<inventory> list();
   /// Those of my share, with the pins that were given for them.
   std::vector<node> nodes_of_mine(const std::vector<node>& all);
+  /// The targets of this sweep: of the nodes, or of exporters.
+  result<std::vector<node_target>> targets_of(const std::vector<node>& mine, snapshot& made);
   void work_off(const scraped_page& page, outcome about, label_cache& cache, collected_page& into, outcome& told);
   result<snapshot> sweep();
 };
@@ -198,11 +213,17 @@ result<inventory> collector::state::list() {
   list_options of_nodes = what;
   of_nodes.label_selector = options.node_selector;
   if (auto fits = check(of_nodes); !fits) return std::move(fits).error();
+  const bool pods_alone = exporters.has_value();
+  if (pods_alone && options.namespaces.size() == 1) {
+    what.namespace_name = options.namespaces.front();  // who may not list all of them may list these
+    if (auto fits = check(what); !fits) return std::move(fits).error();
+  }
   const auto nodes = std::make_shared<detail::collect_::listing<node>>(of_nodes);
   const auto pods = std::make_shared<detail::collect_::listing<pod>>(what);
   const auto deadline = std::chrono::steady_clock::now() + options.discovery_timeout;
   const std::stop_callback on_stop(stop, [this] { client.post([this] { client.cancel(); }); });
-  ask(nodes, deadline);
+  if (pods_alone) nodes->done = true;
+  else ask(nodes, deadline);
   ask(pods, deadline);
   client.hold(true);
   while (!nodes->done || (!pods->done && !nodes->failure)) {
@@ -215,6 +236,7 @@ result<inventory> collector::state::list() {
     while (!pods->done) client.run(std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
   }
   if (nodes->failure) return *nodes->failure;
+  if (pods_alone && pods->failure) return *pods->failure;
   if (stop.stop_requested()) return error{errc::cancelled, what.where, "cancelled", ""};
   inventory made;
   made.nodes = std::move(nodes->lister).items();
@@ -241,6 +263,26 @@ std::vector<node> collector::state::nodes_of_mine(const std::vector<node>& all) 
     if (given != options.pins.end() && !each.uid.empty()) pages.pins().try_emplace(each.uid, given->second);
   }
   return made;
+}
+
+result<std::vector<node_target>> collector::state::targets_of(const std::vector<node>& mine, snapshot& made) {
+  if (exporters) {
+    auto found = exporters->targets(made.inventory, cluster, made.warnings);
+    if (!found) return found;
+    const std::lock_guard lock(guarding);
+    std::erase_if(*found, [&](const node_target& each) { return !in_share(share, each.node); });
+    return found;
+  }
+  route_options way;
+  way.route = options.route;
+  way.path = options.path;
+  if (!options.all_metrics) way.metrics = detail::collect_::canonical(options.metrics);
+  way.allowed_ranges = options.allowed_ranges;
+  way.tls = options.kubelet_tls;
+  way.ca_pem = kubelet_ca;
+  if (!kubelets) kubelets = kubelet_access(cluster, way);
+  way.access = kubelets;
+  return kubelet_targets(mine, cluster, way);
 }
 
 /// Runs on a worker; touches nothing but its own target's things.
@@ -286,7 +328,8 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
   reading.grammar.rules = options.rules;
   reading.grammar.syntax = *syntax;
   reading.max_samples = options.max_samples;
-  if (!options.all_metrics) reading.metrics = metric_selection(detail::collect_::canonical(options.metrics));
+  reading.metrics = chosen_names;
+  reading.labels = chosen_labels;
   column_result read = read_columns(text, cache, reading);
   about.parse_time = clock::now() - begun;
   about.parse_cpu = detail::collect_::thread_cpu() - worked;
@@ -319,23 +362,19 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
 result<snapshot> collector::state::sweep() {
   snapshot made;
   made.started = std::chrono::system_clock::now();
-  made.source = cluster.source;
-  made.namespaces = options.namespaces;
-  if (auto known = authenticate(); !known) return std::move(known).error();
-  auto listed = list();
-  if (!listed) return std::move(listed).error();
-  made.inventory = std::move(listed).value();
-
-  route_options way;
-  way.route = options.route;
-  if (!options.all_metrics) way.metrics = detail::collect_::canonical(options.metrics);
-  way.allowed_ranges = options.allowed_ranges;
-  way.tls = options.kubelet_tls;
-  way.ca_pem = kubelet_ca;
-  if (!kubelets) kubelets = kubelet_access(cluster, way);
-  way.access = kubelets;
+  made.of_nodes = !exporters;
+  made.source = exporters ? exporters->source(cluster) : cluster.source;
+  if (!exporters) made.namespaces = options.namespaces;
+  if (!exporters || options.exporters.annotated_pods) {
+    if (auto known = authenticate(); !known) return std::move(known).error();
+    auto listed = list();
+    if (!listed) return std::move(listed).error();
+    made.inventory = std::move(listed).value();
+  }
   const std::vector<node> mine = nodes_of_mine(made.inventory.nodes);
-  const std::vector<node_target> found = kubelet_targets(mine, cluster, way);
+  auto either = targets_of(mine, made);
+  if (!either) return std::move(either).error();
+  const std::vector<node_target> found = std::move(either).value();
 
   const std::size_t total = found.size();
   std::vector<target> targets;
@@ -346,6 +385,7 @@ result<snapshot> collector::state::sweep() {
   for (std::size_t i = 0; i < total; ++i) {
     outcomes[i].node = found[i].node;
     if (found[i].target) {
+      pages_of[i].labels = found[i].target->labels;
       targets.push_back(*found[i].target);
       place.push_back(i);
     } else {
@@ -382,7 +422,9 @@ result<snapshot> collector::state::sweep() {
     ++done;
     ++failed;
     error& why = *about.failure;
-    if (why.code == errc::forbidden)
+    if (exporters)
+      detail::collect_::advise_on_exporter(why, about.reached, targets[index].access == cluster.access);
+    else if (why.code == errc::forbidden)
       why.advice = direct ? "allow `get` on nodes/metrics to this user or service account"
                           : "allow `get` on nodes/proxy to this user, or scrape directly "
                             "(route \"direct\") with `get` on nodes/metrics";
@@ -402,15 +444,18 @@ result<snapshot> collector::state::sweep() {
     const std::lock_guard lock(guarding);
     pins = pages.pins();
   }
-  std::erase_if(caches, [&](const auto& each) {
-    return std::none_of(mine.begin(), mine.end(),
-                        [&](const node& of) { return of.uid == each.first || of.name == each.first; });
-  });
+  std::set<std::string> remembered;
+  for (const node& each : mine) remembered.insert(each.uid.empty() ? each.name : each.uid);
+  if (exporters)
+    for (const target& each : targets) remembered.insert(each.node_uid);
+  std::erase_if(caches, [&](const auto& each) { return remembered.count(each.first) == 0; });
   if (std::any_of(outcomes.begin(), outcomes.end(),
                   [](const outcome& of) { return of.failure && of.failure->code == errc::too_large; }))
     detail::collect_::give_back_memory();
-  for (std::size_t i = 0; i < total; ++i)
+  for (std::size_t i = 0; i < total; ++i) {
+    outcomes[i].labels = pages_of[i].labels;
     if (outcomes[i].ok()) made.pages.push_back(std::move(pages_of[i]));
+  }
   made.outcomes = std::move(outcomes);
   made.interrupted = stop.stop_requested() &&
                      std::any_of(made.outcomes.begin(), made.outcomes.end(), [](const outcome& of) {
@@ -426,12 +471,22 @@ result<snapshot> collector::state::sweep() {
 }
 
 result<collector> collector::open(collect_options options) {
-  cluster_options where;
-  where.kubeconfig = options.kubeconfig;
-  where.context = options.context;
-  where.exec_plugins = options.exec_plugins;
-  auto found = find_cluster(where);
-  if (!found) return std::move(found).error();
+  std::optional<detail::collect_::exporter_source> exporters;
+  if (options.exporters.any()) {
+    auto opened = detail::collect_::exporter_source::open(options);
+    if (!opened) return std::move(opened).error();
+    exporters = std::move(opened).value();
+  }
+  cluster_config cluster;
+  if (!exporters || options.exporters.annotated_pods) {
+    cluster_options where;
+    where.kubeconfig = options.kubeconfig;
+    where.context = options.context;
+    where.exec_plugins = options.exec_plugins;
+    auto found = find_cluster(where);
+    if (!found) return std::move(found).error();
+    cluster = std::move(found).value();
+  }
   std::string ca;
   if (!options.kubelet_ca_file.empty()) {
     auto text = detail::token_::read_file(options.kubelet_ca_file);
@@ -445,9 +500,11 @@ result<collector> collector::open(collect_options options) {
     if (pin.size() != 64 || pin.find_first_not_of("0123456789abcdef") != std::string::npos)
       return error{errc::invalid_argument, "pins", "that of " + printable(of) + " is no sha256 in lower-case hex",
                    "give the 64 digits of the sha256 of the key"};
-  if (options.metrics.empty())
+  if (options.metrics.empty()) {
+    if (exporters || options.path != "/metrics/cadvisor") options.all_metrics = true;
     for (const std::string_view name : container_metrics()) options.metrics.emplace_back(name);
-  return collector(std::make_unique<state>(std::move(options), std::move(found).value(), std::move(ca)));
+  }
+  return collector(std::make_unique<state>(std::move(options), std::move(cluster), std::move(ca), std::move(exporters)));
 }
 
 collector::collector(std::unique_ptr<state> kept) noexcept : state_(std::move(kept)) {}

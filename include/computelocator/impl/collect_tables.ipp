@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -109,6 +110,22 @@ class rows {
   table made_;
 };
 
+/// Who each row is about: the node, or the instance with the labels of its target.
+inline void name_targets(rows& to, const snapshot& from) {
+  const std::vector<outcome>& all = from.outcomes;
+  to.texts(from.of_nodes ? "node" : "instance", [&](std::size_t row) -> std::string_view { return all[row].node; });
+  std::set<std::string> names;
+  for (const outcome& each : all)
+    for (const auto& [name, value] : each.labels)
+      if (name != "instance") names.insert(name);
+  for (const std::string& name : names)
+    to.texts(name, [&](std::size_t row) -> std::string_view {
+      for (const auto& [key, value] : all[row].labels)
+        if (key == name) return value;
+      return {};
+    });
+}
+
 }  // namespace computelocator::detail::collect_
 
 namespace computelocator {
@@ -138,8 +155,9 @@ table samples_table(const snapshot& from) {
           detail::collect_::rows_of_namespaces(page.columns, from.namespaces));
     batch_source source;
     source.columns = columns;
-    source.node = page.node;
+    if (from.of_nodes) source.node = page.node;
     source.scrape_ms = page.scraped_ms;
+    source.labels = page.labels;
     sources.push_back(source);
   }
   return samples_table(sources);
@@ -190,8 +208,8 @@ table outcomes_table(const snapshot& from) {
     static const error none{};
     return all[row].failure ? *all[row].failure : none;
   };
-  made.texts("node", [&](std::size_t row) -> std::string_view { return all[row].node; })
-      .texts("url", [&](std::size_t row) -> std::string_view { return all[row].url; })
+  detail::collect_::name_targets(made, from);
+  made.texts("url", [&](std::size_t row) -> std::string_view { return all[row].url; })
       .flags("ok", [&](std::size_t row) { return all[row].ok(); })
       .texts("stage", [&](std::size_t row) { return to_string(all[row].reached); })
       .texts("error",
@@ -246,7 +264,7 @@ table rejects_table(const snapshot& from) {
   for (const collected_page& page : from.pages)
     for (const reject& line : page.columns.rejects) all.emplace_back(&page, &line);
   detail::collect_::rows made(all.size());
-  made.texts("node", [&](std::size_t row) -> std::string_view { return all[row].first->node; })
+  made.texts(from.of_nodes ? "node" : "instance", [&](std::size_t row) -> std::string_view { return all[row].first->node; })
       .counts("line", [&](std::size_t row) { return all[row].second->line; })
       .counts("column", [&](std::size_t row) { return all[row].second->column; })
       .counts("offset", [&](std::size_t row) { return all[row].second->offset; })

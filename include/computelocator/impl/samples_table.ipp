@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -53,6 +54,30 @@ inline int label_rank(std::string_view name) noexcept {
   return 6;
 }
 
+/// The value of a label of the target; null where it has none.
+inline const std::string* label_of(const batch_source& source, std::string_view name) noexcept {
+  for (const auto& [key, value] : source.labels)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+/// Under which name a label of the page goes beside those of its target. One that the page itself has
+/// under such a name gets out of the way, too.
+inline std::vector<std::string> column_names(const batch_source& source) {
+  const label_sets& sets = *source.columns->sets;
+  std::vector<std::string> made;
+  for (std::uint32_t name = 0; name < sets.names(); ++name) made.emplace_back(sets.name(name));
+  if (source.labels.empty()) return made;
+  for (std::string& name : made) {
+    if (label_of(source, name) == nullptr) continue;
+    std::string other = name;
+    do other.insert(0, "exported_");
+    while (label_of(source, other) != nullptr || std::find(made.begin(), made.end(), other) != made.end());
+    name = std::move(other);
+  }
+  return made;
+}
+
 }  // namespace detail::columns_
 
 table samples_table(std::span<const batch_source> sources) {
@@ -71,10 +96,16 @@ table samples_table(std::span<const batch_source> sources) {
   table made;
   std::map<std::string, metric> described;
 
-  // Which label columns there are: those with a value on any row.
+  // Which label columns there are: those with a value on any row, those of targets first.
   std::map<std::pair<int, std::string>, categories> labels;
+  std::set<std::string> of_targets;
+  for (const batch_source& source : sources)
+    for (const auto& [name, value] : source.labels)
+      if (source.columns->rows() > 0 && of_targets.insert(name).second) labels.try_emplace({-1, name}, rows);
+  std::vector<std::vector<std::string>> names_of;  // of the labels of each source
   for (const batch_source& source : sources) {
     const label_sets& sets = *source.columns->sets;
+    const std::vector<std::string>& names = names_of.emplace_back(detail::columns_::column_names(source));
     std::vector<std::uint8_t> on_rows(sets.size()), filled(sets.names());
     for (const std::uint32_t id : source.columns->label_set_id) on_rows[id] = 1;
     for (std::uint32_t id = 0; id < sets.size(); ++id)
@@ -82,13 +113,13 @@ table samples_table(std::span<const batch_source> sources) {
         for (const label_sets::entry& label : sets[id])
           if (!sets.value(label.value).empty()) filled[label.name] = 1;
     for (std::uint32_t name = 0; name < filled.size(); ++name)
-      if (filled[name]) {
-        const std::string text(sets.name(name));
-        labels.try_emplace({detail::columns_::label_rank(text), text}, rows);
-      }
+      if (filled[name] && of_targets.count(names[name]) == 0)
+        labels.try_emplace({detail::columns_::label_rank(names[name]), names[name]}, rows);
   }
 
-  for (const batch_source& source : sources) {
+  for (std::size_t which = 0; which < sources.size(); ++which) {
+    const batch_source& source = sources[which];
+    const std::vector<std::string>& names = names_of[which];
     const batch& columns = *source.columns;
     const label_sets& sets = *columns.sets;
     values->insert(values->end(), columns.value.begin(), columns.value.end());
@@ -113,10 +144,13 @@ table samples_table(std::span<const batch_source> sources) {
     // One pass over the label sets, then one gather of integers a label column.
     std::vector<std::int32_t> code_of_set(sets.size());
     for (auto& [key, label] : labels) {
+      if (const std::string* const given = detail::columns_::label_of(source, key.second)) {
+        label.codes().insert(label.codes().end(), columns.rows(), given->empty() ? -1 : label.code(*given));
+        continue;
+      }
       std::fill(code_of_set.begin(), code_of_set.end(), -1);
-      std::uint32_t name = 0;
-      while (name < sets.names() && sets.name(name) != key.second) ++name;
-      if (name < sets.names()) {
+      const auto name = static_cast<std::uint32_t>(std::find(names.begin(), names.end(), key.second) - names.begin());
+      if (name < names.size()) {
         std::vector<std::int32_t> code_of_value(sets.values(), -2);
         for (std::uint32_t id = 0; id < sets.size(); ++id)
           for (const label_sets::entry& entry : sets[id])
@@ -150,7 +184,10 @@ table samples_table(std::span<const batch_source> sources) {
   value.name = "value";
   value.type = column_type::float64;
   value.float64 = std::move(values);
-  made.columns.push_back(std::move(nodes).take("node"));
+  const bool labelled = !sources.empty() && std::all_of(sources.begin(), sources.end(), [](const batch_source& each) {
+    return each.node.empty() && !each.labels.empty();
+  });
+  if (!labelled) made.columns.push_back(std::move(nodes).take("node"));
   for (auto& [key, label] : labels) {
     // A label of the page that is called like a column of ours gets out of its way.
     const bool taken = made.find(key.second) != nullptr;

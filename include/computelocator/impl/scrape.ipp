@@ -198,7 +198,7 @@ struct scraper::run : std::enable_shared_from_this<run> {
     request.host = at.host;
     request.port = at.port;
     request.path = at.path;
-    request.accept = "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
+    request.accept = owner.options_.accept;
     request.gzip = owner.options_.gzip;
     request.access = at.access;
     request.limits = owner.options_.limits;
