@@ -187,6 +187,7 @@ std::unique_ptr<py_collector> open_collector(const py::dict& given) {
     else if (name == "dropped_metrics") options.dropped_metrics = py::cast<std::vector<std::string>>(value);
     else if (name == "labels") options.labels = choices(py::cast<py_choices>(value));
     else if (name == "path") options.path = py::cast<std::string>(value);
+    else if (name == "stats_summary") options.stats_summary = py::cast<bool>(value);
     else if (name == "exporters") options.exporters = exporters_of(py::cast<py::dict>(value));
     else if (name == "namespaces") options.namespaces = py::cast<std::vector<std::string>>(value);
     else if (name == "pins") options.pins = py::cast<std::map<std::string, std::string>>(value);
@@ -257,6 +258,7 @@ void register_snapshot(py::module_& module) {
       .def("nodes_table", [](const py_snapshot& of) { return make(of, nodes_table); })
       .def("reasons_table", [](const py_snapshot& of) { return make(of, reasons_table); })
       .def("outcomes_table", [](const py_snapshot& of) { return make(of, outcomes_table); })
+      .def("meta_table", [](const py_snapshot& of) { return make(of, meta_table); })
       .def("inventory_table", [](const py_snapshot& of) { return make(of, inventory_table); })
       .def("rejects_table", [](const py_snapshot& of) { return make(of, rejects_table); });
 
@@ -266,7 +268,8 @@ void register_snapshot(py::module_& module) {
       .def("share", [](py_collector& of, const py::object& given) {
         if (auto set = of.held->share(share_of(given)); !set) raise(set.error());
       })
-      .def("pins", [](const py_collector& of) { return of.held->pins(); });
+      .def("pins", [](const py_collector& of) { return of.held->pins(); })
+      .def("metrics", [](const py_collector& of) { return of.held->metrics(); });
 
   module.def("parse", &parse_one, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("dialect"),
              py::arg("policy"), py::arg("metrics"), py::arg("dropped_metrics"), py::arg("labels"), py::arg("namespaces"));

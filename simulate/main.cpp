@@ -45,7 +45,7 @@ constexpr const char* usage =
     "                         thousands of nodes fit in memory; the API server's pods are then not theirs\n"
     "  --fault NODE=KIND      slow, dead, unreachable, silent, cut-off, wrong-certificate,\n"
     "                         forbidden, bad-line, bad-page; NODE counts from 0; may be given again\n"
-    "  --deny RESOURCE        nodes, pods, nodes/proxy or nodes/metrics; may be given again\n"
+    "  --deny RESOURCE        nodes, pods, nodes/proxy, nodes/metrics or nodes/stats; may be repeated\n"
     "  --kubeconfig FILE      where to write the kubeconfig; it is removed at the end\n"
     "  --until-eof            stop when standard input closes, too; until then it takes the line\n"
     "                         new-key NODE: that kubelet is started again with another key\n";
@@ -113,8 +113,8 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
       to.faults[number(option, text.substr(0, equals), 0, 9'999)] = simulate::fault_named(text.substr(equals + 1));
     } else if (option == "--deny") {
       const std::string text = value();
-      if (text != "nodes" && text != "pods" && text != "nodes/proxy" && text != "nodes/metrics")
-        throw std::invalid_argument("--deny " + text + ": it is nodes, pods, nodes/proxy or nodes/metrics");
+      if (text != "nodes" && text != "pods" && text != "nodes/proxy" && text != "nodes/metrics" && text != "nodes/stats")
+        throw std::invalid_argument("--deny " + text + ": it is nodes, pods, nodes/proxy, nodes/metrics or nodes/stats");
       to.denied.insert(text);
     } else if (option == "--kubeconfig") to.kubeconfig = value();
     else if (option == "--until-eof") made.until_eof = true;

@@ -24,6 +24,7 @@
 
 #include "api.hpp"
 #include "certificates.hpp"
+#include "other_pages.hpp"
 #include "page_store.hpp"
 #include "server.hpp"
 
@@ -144,11 +145,14 @@ struct simulation::state {
   /// What the kubelet of `node` answers to somebody who is permitted.
   reply page(std::size_t node, const request& asked) {
     if (asked.path == "/healthz") return reply::text(200, "text/plain", "ok");
-    if (asked.path != "/metrics/cadvisor") return reply::text(404, "text/plain", "404 page not found\n");
+    const bool summary = asked.path == "/stats/summary";
+    if (!summary && asked.path != "/metrics" && asked.path.rfind("/metrics/", 0) != 0)
+      return reply::text(404, "text/plain", "404 page not found\n");
     const fault wrong = fault_of(node);
-    if (wrong == fault::forbidden || options.denied.count("nodes/metrics"))
-      return reply::text(403, "text/plain",
-                         "Forbidden (user=demo, verb=get, resource=nodes, subresource(s)=[metrics])\n");
+    const std::string part = summary ? "stats" : "metrics";
+    if (wrong == fault::forbidden || options.denied.count("nodes/" + part))
+      return reply::text(403, "text/plain", "Forbidden (user=demo, verb=get, resource=nodes, subresource(s)=[" + part + "])\n");
+    if (summary || asked.path != "/metrics/cadvisor") return other_page(node, asked);
     if (wrong == fault::bad_page)
       return reply::text(200, "text/html", "<html><body>please log in</body></html>\n");
     std::vector<std::string> names;
@@ -168,6 +172,22 @@ struct simulation::state {
     if (wrong == fault::slow) made.delay = options.slow_for;
     if (wrong == fault::silent) made.silent = true;
     if (wrong == fault::cut_off) made.cut_after = made.body->size() / 2;
+    return made;
+  }
+
+  /// One that is small enough to be made for each who asks.
+  reply other_page(std::size_t node, const request& asked) {
+    std::string text = asked.path == "/stats/summary"      ? stats_summary(world, node, step())
+                       : asked.path == "/metrics/resource" ? resource_page(world, node, step())
+                       : asked.path == "/metrics/probes"   ? probes_page(world, node, step())
+                       : asked.path == "/metrics"          ? kubelet_page(world, node, step())
+                                                           : std::string();
+    if (text.empty()) return reply::text(404, "text/plain", "404 page not found\n");
+    reply made;
+    made.content_type = asked.path == "/stats/summary" ? "application/json" : page_type;
+    made.chunked = true;
+    made.gzipped = options.gzip && asked.takes_gzip;
+    made.body = std::make_shared<const std::string>(made.gzipped ? gzip_of(text) : std::move(text));
     return made;
   }
 

@@ -43,7 +43,7 @@ struct simulation_options {
   std::size_t distinct = 0;              ///< pages: the other nodes serve those of the first; 0: one a node
   std::map<std::size_t, fault> faults;   ///< by index of the node
   std::chrono::milliseconds slow_for{3000};
-  std::set<std::string> denied;          ///< "nodes", "pods", "nodes/proxy", "nodes/metrics"
+  std::set<std::string> denied;          ///< "nodes", "pods", "nodes/proxy", "nodes/metrics", "nodes/stats"
   std::string kubeconfig;                ///< file to write; empty: none
   std::size_t threads = 2;
 };

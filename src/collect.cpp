@@ -1,4 +1,5 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #include <computelocator/impl/collect_page.ipp>
+#include <computelocator/impl/collect_summary.ipp>
 #include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>

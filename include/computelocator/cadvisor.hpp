@@ -47,6 +47,8 @@ struct node_page {
   /// false: part of what was there, such as the answer to a query. A row that is absent says nothing
   /// then, and of several samples of one series the newest counts.
   bool whole = true;
+  /// Rows of read_stats_summary() of the same node: where the page has no disk usage of a container.
+  const batch* summary = nullptr;  ///< not owned; may be null
 };
 
 /// Which rows a table is to have. Empty: all.

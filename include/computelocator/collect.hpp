@@ -51,6 +51,7 @@ struct collect_options {
   std::vector<std::string> allowed_ranges;
   node_share share;                      ///< the nodes to scrape, where several collectors share them
   std::string path = "/metrics/cadvisor"; ///< or another of the kubelet's metrics paths
+  bool stats_summary = false;            ///< also asks for /stats/summary, for disk usage that the page has not
   exporter_options exporters;
   // What
   bool all_metrics = false;              ///< false: `metrics`
@@ -81,6 +82,7 @@ struct collected_page {
   std::string text;                      ///< with keep_pages
   bool whole = true;                     ///< see node_page
   target_labels labels;                  ///< of the target, for each row
+  std::shared_ptr<const batch> summary;  ///< rows of read_stats_summary(), where it was asked for and came
 };
 
 /// One sweep: what every target gave, and what became of each.
@@ -94,6 +96,8 @@ struct snapshot {
   std::vector<std::string> warnings;     ///< of a Prometheus server's answer
   bool interrupted = false;              ///< cancelled before all targets were done
   bool of_nodes = true;                  ///< false: of exporters, which have no containers
+  std::chrono::milliseconds timeout{0};  ///< that each target had
+  std::size_t max_samples = 0;           ///< of one page; 0: no bound
 
   std::size_t samples() const noexcept;
   std::vector<node_page> node_pages() const;
@@ -108,6 +112,11 @@ table reasons_table(const snapshot& from);
 /// One row a target: node (of exporters: instance), url, ok, stage, error, message, advice, http_status, attempts,
 /// wire_bytes, page_bytes, samples, rejected_lines, then one duration a stage.
 table outcomes_table(const snapshot& from);
+/// One row a target with what Prometheus tells of its targets: node (or instance and the other labels),
+/// timestamp, up, scrape_duration_seconds, scrape_samples_scraped, scrape_samples_post_metric_relabeling
+/// (those that were wanted), scrape_series_added, scrape_body_size_bytes (-1: too large),
+/// scrape_timeout_seconds and scrape_sample_limit.
+table meta_table(const snapshot& from);
 /// One row a pod that the API server listed: namespace, pod, uid, node, phase, address and labels
 /// as "key=value,..." in the order of their keys. Empty where pods could not be listed.
 table inventory_table(const snapshot& from);
@@ -142,6 +151,10 @@ class collector {
   /// The key of each kubelet that was met under tls_mode::pin, or given for it, by node UID, as of
   /// the last sweep: held as long as this collector. Giving them to another one keeps them longer.
   std::map<std::string, std::string> pins() const;
+
+  /// What it has done since it was opened, as of the last sweep, as a page of the Prometheus text format:
+  /// sweeps, targets by result, bytes, samples, time per stage, what it remembers. Safe from any thread.
+  std::string metrics() const;
 
  private:
   struct state;

@@ -155,7 +155,7 @@ enum class route : std::uint8_t {
 
 struct route_options {
   computelocator::route route = computelocator::route::automatic;
-  std::string path = "/metrics/cadvisor";  ///< one of the kubelet's metrics paths, nothing else
+  std::string path = "/metrics/cadvisor";  ///< one of the kubelet's metrics paths or /stats/summary, nothing else
   std::vector<std::string> metrics;        ///< asked for by name[]; empty: all
   std::vector<std::string> address_types = {"InternalIP", "InternalDNS", "ExternalIP",
                                             "ExternalDNS", "Hostname"};

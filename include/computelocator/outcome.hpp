@@ -30,9 +30,12 @@ struct outcome {
   std::uint64_t wire_bytes = 0;           ///< bytes of the body as sent
   std::uint64_t page_bytes = 0;           ///< bytes of the page once inflated
   std::uint64_t samples = 0;              ///< rows kept
+  std::uint64_t scraped_samples = 0;      ///< that the page had, wanted or not
+  std::uint64_t new_series = 0;           ///< of the rows kept, those that the target's last page had not
   std::uint64_t rejected_lines = 0;
   std::string peer_pin;                   ///< sha256 of the peer's public key, hex; empty without TLS
   std::chrono::system_clock::time_point started{};
+  std::chrono::nanoseconds duration{};    ///< from its start to the parsed page, or to its failure
   /// Time spent per stage; zero where a stage was skipped (a kept-alive connection).
   std::chrono::nanoseconds resolve_time{}, connect_time{}, tls_time{}, first_byte_time{}, body_time{}, inflate_time{}, parse_time{};
   /// From its start to its end, with all attempts and pauses, and with what it waited for a parser.

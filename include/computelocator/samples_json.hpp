@@ -2,7 +2,7 @@
 #pragma once
 
 // JSON that carries samples: what a Prometheus server answers to /api/v1/query and
-// /api/v1/query_range, into the same columns as a page.
+// /api/v1/query_range, and a kubelet to /stats/summary, into the same columns as a page.
 
 #include <cstddef>
 #include <string>
@@ -42,5 +42,10 @@ struct prometheus_samples {
 /// errc::too_large past a limit. `answer` need live only during the call.
 result<prometheus_samples> read_prometheus_json(std::string_view answer,
                                                 const prometheus_json_options& options = {});
+
+/// Reads what a kubelet answers to /stats/summary, which `name` is in messages: rows of
+/// container_fs_usage_bytes (root file system and logs) and container_fs_limit_bytes (the size of the file
+/// system) with the labels container, namespace and pod. errc::page_refused for anything else.
+result<batch> read_stats_summary(std::string_view body, const std::string& name);
 
 }  // namespace computelocator

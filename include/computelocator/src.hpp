@@ -9,6 +9,7 @@
 
 #include <computelocator/impl/collect_exporters.ipp>
 #include <computelocator/impl/collect_page.ipp>
+#include <computelocator/impl/collect_summary.ipp>
 #include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>
 #include <computelocator/impl/discover_exec.ipp>
@@ -24,6 +25,7 @@
 #include <computelocator/impl/outcome.ipp>
 #include <computelocator/impl/process.ipp>
 #include <computelocator/impl/samples_json.ipp>
+#include <computelocator/impl/samples_json_summary.ipp>
 #include <computelocator/impl/scrape.ipp>
 #include <computelocator/impl/target.ipp>
 #include <computelocator/impl/token.ipp>

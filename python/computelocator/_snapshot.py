@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from computelocator import _core
 
 TABLES = (
-    "samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons", "inventory",
+    "samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons", "inventory", "meta",
 )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ class Snapshot:
         Parameters
         ----------
         of : {"samples", "containers", "pods", "nodes", "outcomes", "rejects", "reasons",
-            "inventory"}
+            "inventory", "meta"}
         namespaces : str or sequence of str, optional
             Rows of these namespaces alone.
         """
@@ -153,6 +153,23 @@ class Snapshot:
     def outcomes(self) -> pandas.DataFrame:
         """Give one row a target: what became of it, and the time of each stage."""
         return _frames.to_pandas(self.table("outcomes"))
+
+    def meta(self) -> pandas.DataFrame:
+        r"""Give one row a target with what Prometheus stores of its targets, under its names.
+
+        ``up``, ``scrape_duration_seconds``, ``scrape_samples_scraped``,
+        ``scrape_samples_post_metric_relabeling`` (those that were wanted),
+        ``scrape_series_added`` (not on the page of the sweep before), ``scrape_body_size_bytes``
+        (inflated; -1 where it was too large), ``scrape_timeout_seconds`` and
+        ``scrape_sample_limit``.
+
+        Examples
+        --------
+        >>> import computelocator as cl
+        >>> cl.parse("a 1\nb 2\n", metrics="a").meta()["scrape_samples_scraped"].tolist()
+        [2]
+        """
+        return _frames.to_pandas(self.table("meta"))
 
     def rejects(self) -> pandas.DataFrame:
         """Give one row a line that could not be read: where, what and its text."""

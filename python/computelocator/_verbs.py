@@ -256,6 +256,7 @@ class Collector:
         exclude_metrics: Names | None = None,
         exclude_labels: Labels | None = None,
         path: str = "/metrics/cadvisor",
+        stats_summary: bool = False,
         namespaces: Names | None = None,
         node_selector: str | None = None,
         route: str = "auto",
@@ -291,6 +292,7 @@ class Collector:
                 "dropped_metrics": names(exclude_metrics),
                 "labels": label_choices(labels, exclude_labels),
                 "path": path,
+                "stats_summary": stats_summary,
                 "namespaces": names(namespaces),
                 "node_selector": node_selector or "",
                 "route": route,
@@ -331,6 +333,14 @@ class Collector:
         to hold them longer.
         """
         return self._core.pins()
+
+    def metrics(self) -> str:
+        """Give what it has done since it was made, as a page of the Prometheus text format.
+
+        Sweeps, targets by result, retries, bytes, samples, time per stage, label sets and
+        connections kept; as of the last sweep. Safe from any thread.
+        """
+        return self._core.metrics()
 
     def sweep(self, *, progress: Callable[[int, int, int], object] | None = None) -> Snapshot:
         """Scrape every node once.
@@ -373,6 +383,7 @@ def scrape(
     exclude_metrics: Names | None = None,
     exclude_labels: Labels | None = None,
     path: str = "/metrics/cadvisor",
+    stats_summary: bool = False,
     namespaces: Names | None = None,
     node_selector: str | None = None,
     route: str = "auto",
@@ -406,6 +417,9 @@ def scrape(
         Which samples to keep or to leave out; see `parse`.
     path : {"/metrics/cadvisor", "/metrics", "/metrics/resource", "/metrics/probes"}
         The kubelet's page. ``containers()`` and the like are of ``/metrics/cadvisor`` alone.
+    stats_summary : bool
+        Also ask for ``/stats/summary``, the one source of containers' disk usage where containerd
+        runs them; it needs `get` on nodes/stats (route "direct"). ``reasons()`` names the values.
     namespaces : str or sequence of str, optional
         Rows of these namespaces alone.
     node_selector : str, optional
@@ -468,6 +482,7 @@ def scrape(
         exclude_metrics=exclude_metrics,
         exclude_labels=exclude_labels,
         path=path,
+        stats_summary=stats_summary,
         namespaces=namespaces,
         node_selector=node_selector,
         route=route,

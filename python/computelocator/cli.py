@@ -30,7 +30,7 @@ from computelocator.observe import _command as observe
 from computelocator.workload import _command as workload
 
 FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
-KEYS = {"samples": 0, "containers": 4, "pods": 3, "nodes": 1, "outcomes": 1}
+KEYS = {"samples": 0, "containers": 4, "pods": 3, "nodes": 1, "outcomes": 1, "meta": 1}
 # The rest of these tables (requests, limits, owners) is there in the other formats.
 METRIC_TABLES = ("containers", "pods", "nodes")
 CONTAINERS_PATH = KUBELET_PATHS[0]
@@ -248,6 +248,7 @@ def collector_of(options: argparse.Namespace, kubeconfig: str | None) -> Collect
     return Collector(
         node_selector=options.node_selector,
         path=options.path,
+        stats_summary=options.stats_summary,
         kubelet_tls=options.kubelet_tls,
         kubelet_ca=options.kubelet_ca,
         **common,
@@ -413,6 +414,11 @@ def add_scraping(to: argparse.ArgumentParser) -> None:
     to.add_argument("--node-selector", metavar="LABELS", help="as kubectl get nodes -l")
     to.add_argument(
         "--path", choices=KUBELET_PATHS, default=CONTAINERS_PATH, help="the page of the kubelets"
+    )
+    to.add_argument(
+        "--stats-summary",
+        action="store_true",
+        help="also ask for /stats/summary: disk usage of containers that containerd runs",
     )
     to.add_argument(
         "--route",

@@ -100,6 +100,43 @@ pod shop_pod() {
   return made;
 }
 
+TEST(cadvisor, disk_usage_of_a_summary_is_taken_where_the_page_has_none) {
+  label_cache cache;
+  const batch summary = read_columns("container_fs_usage_bytes{container=\"app\",namespace=\"shop\",pod=\"web-0\"} 7 9000\n"
+                                     "container_fs_limit_bytes{container=\"app\",namespace=\"shop\",pod=\"web-0\"} 100 9000\n"
+                                     "container_fs_usage_bytes{container=\"other\",namespace=\"shop\",pod=\"web-0\"} 8 9000\n", cache).columns;
+  const auto tables = [&](const std::string& page) {
+    const reading of = read(page);
+    node_page source = of.source();
+    source.summary = &summary;
+    return std::pair{container_table(std::span(&source, 1), of.known), reason_table(std::span(&source, 1), of.known)};
+  };
+  const auto [containers, reasons] = tables(containerd_page());
+  EXPECT_EQ(cell(containers, "container_fs_usage_bytes"), 7);
+  EXPECT_EQ(cell(containers, "container_fs_limit_bytes"), 100);
+  EXPECT_EQ(why(reasons, "container", "container_fs_usage_bytes"), "stats_summary");
+  EXPECT_EQ(containers.find("timestamp")->int64->at(0), 2500);  // of the page's own samples
+  // What the runtime tells itself stays.
+  const std::string app = pod_id + "/cri-containerd-" + std::string(64, 'a') + ".scope";
+  const auto [own, of_own] = tables(containerd_page() + "container_fs_usage_bytes" +
+                                    labels("app", app, "img", "x", "shop", "web-0", "device=\"/dev/sda1\",") + "3 2500\n");
+  EXPECT_EQ(cell(own, "container_fs_usage_bytes"), 3);
+  EXPECT_EQ(cell(own, "container_fs_limit_bytes"), 100);
+  EXPECT_EQ(why(of_own, "container", "container_fs_usage_bytes"), "");
+  // Of a history each value has the time of its own source.
+  const reading of = read(containerd_page());
+  node_page source = of.source();
+  source.summary = &summary;
+  int seen = 0;
+  for_each_reading(std::span(&source, 1), of.known, {}, [&](const computelocator::reading& each) {
+    if (each.level != reading_level::container) return;
+    ++seen;
+    EXPECT_EQ(each.value[8], 7);
+    EXPECT_EQ(each.time_ms[8], 9000);
+  });
+  EXPECT_EQ(seen, 1);
+}
+
 TEST(cadvisor, classes) {
   const std::string leaf = "/cri-containerd-" + std::string(64, 'a') + ".scope";
   struct row { std::string id, container, image, name, pod; row_class kind; };

@@ -167,6 +167,38 @@ TEST(prometheus_json, limits) {
   EXPECT_EQ(read(answer("vector", R"([{"metric":{"a":"1"},"value":[1,"1"]},{"metric":{"b":"1"},"value":[1,"1"]},{"metric":{"c":"1"},"value":[1,"1"]}])"), options).error().code, cl::errc::too_large);
 }
 
+/// container usage limit time, a line each.
+std::string summary(std::string_view body) {
+  const auto got = cl::read_stats_summary(body, "n1");
+  if (!got) return std::string(to_string(got.error().code)) + " " + got.error().where;
+  std::string text;
+  for (std::size_t row = 0; row < got->rows(); ++row) {
+    for (const char* label : {"namespace", "pod", "container"}) text += std::string(got->sets->value_of(got->label_set_id[row], label)) + "/";
+    text += (got->metrics[got->metric_id[row]].name == "container_fs_limit_bytes" ? " limit " : " usage ") +
+            std::to_string(static_cast<long long>(got->value[row])) + " at " +
+            (got->timestamp_ms[row] == cl::no_timestamp ? "none" : std::to_string(got->timestamp_ms[row])) + "; ";
+  }
+  return text;
+}
+
+TEST(stats_summary, root_file_system_and_logs_of_each_container) {
+  EXPECT_EQ(summary(R"({"node":{"nodeName":"n1"},"pods":[{"podRef":{"name":"p","namespace":"s","uid":"u"},"startTime":"2026-01-01T00:00:00Z",
+      "containers":[{"name":"a","rootfs":{"time":"2026-11-27T16:30:00Z","availableBytes":1,"capacityBytes":100,"usedBytes":7,"inodes":5},
+                     "logs":{"time":"2026-11-27T16:30:00Z","usedBytes":3}},
+                    {"name":"b","rootfs":{"usedBytes":5,"capacityBytes":null,"time":"yesterday"}},
+                    {"name":"c","logs":{"usedBytes":9}},{"name":"d","rootfs":null,"logs":null}],"ephemeral-storage":{"usedBytes":1}}]})"),
+            "s/p/a/ usage 10 at 1795797000000; s/p/a/ limit 100 at 1795797000000; s/p/b/ usage 5 at none; ");
+  EXPECT_EQ(summary(R"({"pods":null})"), "");
+  EXPECT_EQ(summary(R"({"pods":[{"containers":[{"name":"a","rootfs":{"usedBytes":1}}]}]})"), "");
+}
+
+TEST(stats_summary, what_is_none_is_refused_with_the_node) {
+  for (const std::string_view body : {"", "{}", "[]", "{\"pods\":7}", "{\"pods\":[7]}", "{\"pods\":[]} x", "{\"pods\":[", "<html>",
+                                      R"({"pods":[{"podRef":{"name":"p","namespace":"s"},"containers":[{"name":"a","rootfs":{"usedBytes":-1}}]}]})",
+                                      R"({"pods":[{"podRef":{"name":"p","namespace":"s"},"containers":[{"name":"a","rootfs":{"usedBytes":"1"}}]}]})"})
+    EXPECT_EQ(summary(body), "page_refused n1") << body;
+}
+
 TEST(batch_builder, equal_label_sets_are_one) {
   cl::batch_builder builder;
   using pairs = std::vector<std::pair<std::string_view, std::string_view>>;

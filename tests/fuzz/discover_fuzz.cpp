@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <computelocator/discover.hpp>
+#include <computelocator/discover_exporters.hpp>
 
 namespace {
 
@@ -79,6 +81,56 @@ void exec_answer(std::string_view text) {
   for (const char c : got->token.reveal()) must(c > 0x20 && c < 0x7F);
 }
 
+/// Nothing of a target breaks out of its place in a request.
+void check_target(const cl::result<cl::target>& of) {
+  if (!of) return check_error(of.error());
+  must(!of->path.empty() && of->path.front() == '/' && !of->host.empty() && of->port != 0 && of->access != nullptr);
+  for (const char c : of->path) must(c > 0x20 && c < 0x7F);
+  for (const char c : of->host) must(c > 0x20 && c < 0x7F && c != '@' && c != '/');
+}
+
+void file_sd(std::string_view text) {
+  const auto who = std::make_shared<const cl::access>();
+  for (const char* name : {"f.json", "f.yml"}) {
+    const auto groups = cl::read_file_sd(text, name);
+    if (!groups) {
+      check_error(groups.error());
+      continue;
+    }
+    for (const cl::node_target& each : cl::exporter_targets(*groups, {{"env", "x"}}, who)) check_target(each.target);
+  }
+  check_target(cl::exporter_target(text, {}, who));
+}
+
+/// The annotations of a pod are lines of the text.
+void annotated_pod(std::string_view text) {
+  cl::pod of;
+  of.namespace_name = "n";
+  of.name = "p";
+  of.pod_ip = "10.0.0.1";
+  of.annotations = {{"prometheus.io/scrape", "true"}, {"prometheus.io/port", "80"}};
+  for (const char* name : {"path", "port", "scheme", "param_a"}) {
+    const std::size_t end = text.find('\n');
+    if (end != 0) of.annotations["prometheus.io/" + std::string(name)] = std::string(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (text.empty()) break;
+  }
+  cl::cluster_config cluster;
+  cluster.host = "api";
+  cluster.access = std::make_shared<const cl::access>();
+  for (const auto way : {cl::route::direct, cl::route::api_server}) {
+    cl::pod_route_options options;
+    options.route = way;
+    const auto made = cl::pod_target(of, cluster, options, std::make_shared<const cl::access>());
+    must(made.has_value());
+    check_target(made->target);
+    if (!made->target) continue;
+    const std::string path = made->target->path.substr(0, made->target->path.find('?'));
+    must((path + "/").find("/../") == std::string::npos && path.find("//") == std::string::npos);
+    if (way == cl::route::api_server) must(path.rfind("/api/v1/namespaces/n/pods/", 0) == 0 && path.find("/proxy/") != std::string::npos);
+  }
+}
+
 }  // namespace
 
 /// The first byte says who reads the rest.
@@ -88,8 +140,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   constexpr int statuses[] = {200, 200, 200, 403, 410, 500};
   const int http_status = statuses[data[0] / 3 % 6];
   switch (data[0] % 3) {
-    case 0: list<cl::node_lister>(http_status, rest); break;
-    case 1: list<cl::pod_lister>(http_status, rest); break;
+    case 0:
+      file_sd(rest);
+      list<cl::node_lister>(http_status, rest);
+      break;
+    case 1:
+      annotated_pod(rest);
+      list<cl::pod_lister>(http_status, rest);
+      break;
     default:
       kubeconfig(rest);
       exec_answer(rest);

@@ -20,6 +20,21 @@ void check_text(std::string_view text) {
   for (const char c : text) must(static_cast<unsigned char>(c) >= 0x20);
 }
 
+/// The same bytes as a kubelet's answer.
+void summary(std::string_view text) {
+  const auto got = cl::read_stats_summary(text, "n1");
+  if (!got) {
+    check_text(got.error().message());
+    must(got.error().code == cl::errc::page_refused);
+    return;
+  }
+  must(got->label_set_id.size() == got->rows() && got->timestamp_ms.size() == got->rows());
+  for (std::size_t row = 0; row < got->rows(); ++row) {
+    must(got->value[row] >= 0 && got->metric_id[row] < got->metrics.size());
+    for (const char* label : {"namespace", "pod", "container"}) must(!got->sets->value_of(got->label_set_id[row], label).empty());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -27,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.max_samples = 1000;
   options.max_label_names = 100;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  summary(text);
   const auto got = cl::read_prometheus_json(text, options);
   if (!got) {
     check_text(got.error().message());

@@ -52,6 +52,8 @@ def room_of(path):
     stem = path.stem
     if stem == "samples_table":
         return "columns"
+    if stem.startswith("samples_json"):
+        return "samples_json"
     return stem if stem in MAY_USE else stem.split("_")[0]
 
 

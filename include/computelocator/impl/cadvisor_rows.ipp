@@ -147,8 +147,14 @@ struct page_rows {
   bool pressure = false;               ///< PSI families: cgroup v2
   bool whole = true;
   const cgroup* machine = nullptr;
+  struct disk {
+    std::array<double, 2> value{absent, absent};  // usage, limit
+    std::int64_t time = no_timestamp;
+  };
+  std::map<std::array<std::string_view, 3>, disk> disks;  // of /stats/summary, by namespace, pod and container
 
   page_rows(const node_page& source, const known_pods& known) : whole(source.whole) {
+    if (source.summary != nullptr) read_disks(*source.summary);
     const batch& page = *source.columns;
     const label_sets& sets = *page.sets;
     std::unordered_map<std::uint64_t, std::size_t> newest;  // row by metric and label set
@@ -232,6 +238,15 @@ struct page_rows {
   }
 
  private:
+  void read_disks(const batch& summary) {
+    for (std::size_t row = 0; row < summary.rows(); ++row) {
+      const auto text = [&](std::string_view name) { return summary.sets->value_of(summary.label_set_id[row], name); };
+      disk& of = disks[{text("namespace"), text("pod"), text("container")}];
+      of.value[summary.metrics[summary.metric_id[row]].name == metric_names[fs_limit]] = summary.value[row];
+      of.time = std::max(of.time, summary.timestamp_ms[row]);
+    }
+  }
+
   void add(std::string_view id, std::string_view container, std::string_view image, std::string_view name,
            std::string_view pod_name, std::string_view namespace_name, const known_pods& known) {
     cgroup& made = cgroups.emplace_back();

@@ -22,6 +22,7 @@ inline constexpr reason no_memory_limit{"no_memory_limit", "0 on the page means 
 inline constexpr reason cgroup_v2{"cgroup_v2_constant_zero", "cgroup v2 does not count this: cAdvisor always serves 0"};
 inline constexpr reason node_wide_zero{"zero_on_whole_node", "0 for every cgroup of the node: on cgroup v2 it always is"};
 inline constexpr reason runtime_none{"runtime_reports_none", "the container runtime reports no disk usage of containers to cAdvisor (containerd: only /stats/summary has it)"};
+inline constexpr reason stats_summary{"stats_summary", "of the kubelet's /stats/summary (root file system and logs; the size of that file system), since the page has none"};
 inline constexpr reason host_network{"host_network", "the pod is on the host's network: its counters are the node's"};
 inline constexpr reason network_unknown{"host_network_unknown", "pods could not be listed and the page does not tell whether the pod is on the host's network"};
 inline constexpr reason no_sandbox{"no_sandbox_row", "the page has no network row of this pod"};
@@ -126,6 +127,14 @@ inline void add_containers(const page_rows& page, const std::string& node, const
     made.pod_name = from->pod;
     made.container = from->container;
     read_values(made, *from, page);
+    if (const auto found = page.disks.find(key); found != page.disks.end())
+      for (const std::size_t s : {std::size_t{fs_usage}, std::size_t{fs_limit}}) {
+        const double value = found->second.value[s - fs_usage];
+        if (!std::isnan(made.value[s]) || std::isnan(value)) continue;
+        made.value[s] = value;
+        made.time[s] = found->second.time;
+        made.why[s] = &stats_summary;
+      }
     made.spec = pods.find(made.namespace_name, made.pod_name);
     if (made.spec != nullptr)
       for (const pod_container& inside : made.spec->containers)

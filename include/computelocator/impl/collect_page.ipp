@@ -73,7 +73,8 @@ result<snapshot> parse_page(std::string_view page_or_gzip, const parse_page_opti
   about.attempts = 1;
   about.wire_bytes = page_or_gzip.size();
   about.page_bytes = page.size();
-  about.samples = read.columns.rows();
+  about.samples = about.new_series = read.columns.rows();
+  about.scraped_samples = read.read.samples + read.read.skipped;
   about.rejected_lines = read.read.rejected;
   about.started = started;
   made.pages.push_back({options.name, no_timestamp, std::move(read.columns), {}});

@@ -21,7 +21,9 @@
 #include <computelocator/http.hpp>
 #include <computelocator/impl/collect_credentials.hpp>
 #include <computelocator/impl/collect_exporters.ipp>
+#include <computelocator/impl/collect_metrics.hpp>
 #include <computelocator/impl/collect_page.ipp>
+#include <computelocator/impl/collect_series.hpp>
 #include <computelocator/impl/collect_workers.hpp>
 #include <computelocator/impl/token_file.hpp>
 #include <computelocator/inflate.hpp>
@@ -72,11 +74,13 @@ struct collector::state {
   http_client client;
   scraper pages;
   std::map<std::string, label_cache> caches;  // by node UID
+  std::map<std::string, detail::collect_::series_memory> series;  // likewise
   detail::collect_::text_rooms texts;
   detail::collect_::workers pool;
   std::stop_token stop;
   progress_report report;
-  mutable std::mutex guarding;  // of the two below, which other threads may ask for
+  mutable std::mutex guarding;  // of those below, which other threads may ask for
+  detail::collect_::tally so_far;
   node_share share;
   std::map<std::string, std::string> pins;
 
@@ -118,7 +122,10 @@ struct collector::state {
   std::vector<node> nodes_of_mine(const std::vector<node>& all);
   /// The targets of this sweep: of the nodes, or of exporters.
   result<std::vector<node_target>> targets_of(const std::vector<node>& mine, snapshot& made);
-  void work_off(const scraped_page& page, outcome about, label_cache& cache, collected_page& into, outcome& told);
+  route_options route_to_kubelets();
+  void add_summaries(const std::vector<node>& mine, snapshot& made);
+  void work_off(const scraped_page& page, outcome about, label_cache& cache, detail::collect_::series_memory& before,
+                collected_page& into, outcome& told);
   result<snapshot> sweep();
 };
 
@@ -273,6 +280,10 @@ result<std::vector<node_target>> collector::state::targets_of(const std::vector<
     std::erase_if(*found, [&](const node_target& each) { return !in_share(share, each.node); });
     return found;
   }
+  return kubelet_targets(mine, cluster, route_to_kubelets());
+}
+
+route_options collector::state::route_to_kubelets() {
   route_options way;
   way.route = options.route;
   way.path = options.path;
@@ -282,14 +293,15 @@ result<std::vector<node_target>> collector::state::targets_of(const std::vector<
   way.ca_pem = kubelet_ca;
   if (!kubelets) kubelets = kubelet_access(cluster, way);
   way.access = kubelets;
-  return kubelet_targets(mine, cluster, way);
+  return way;
 }
 
 /// Runs on a worker; touches nothing but its own target's things.
 void collector::state::work_off(const scraped_page& page, outcome about, label_cache& cache,
-                                collected_page& into, outcome& told) {
+                                detail::collect_::series_memory& before, collected_page& into, outcome& told) {
   using clock = std::chrono::steady_clock;
   const auto refuse = [&](stage at, error why) {
+    about.duration += about.inflate_time + about.parse_time;
     if (why.where.empty()) why.where = about.node + " (" + about.url + ")";
     about.reached = at;
     about.failure = std::move(why);
@@ -334,6 +346,7 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
   about.parse_time = clock::now() - begun;
   about.parse_cpu = detail::collect_::thread_cpu() - worked;
   about.samples = read.columns.rows();
+  about.scraped_samples = read.read.samples + read.read.skipped;
   about.rejected_lines = read.read.rejected;
   if (read.stopped) {
     error why = detail::collect_::page_error(text, *read.stopped, about.node);
@@ -351,6 +364,8 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
         "no line of the page could be read; the first: " + std::string(what(first.code)),
         "check that this address serves metrics"});
   }
+  about.new_series = before.take(read.columns, cache.generation());
+  about.duration += about.inflate_time + about.parse_time;
   about.reached = stage::done;
   into.node = about.node;
   into.scraped_ms = detail::collect_::milliseconds(page.received);
@@ -363,6 +378,8 @@ result<snapshot> collector::state::sweep() {
   snapshot made;
   made.started = std::chrono::system_clock::now();
   made.of_nodes = !exporters;
+  made.timeout = options.timeout;
+  made.max_samples = options.max_samples;
   made.source = exporters ? exporters->source(cluster) : cluster.source;
   if (!exporters) made.namespaces = options.namespaces;
   if (!exporters || options.exporters.annotated_pods) {
@@ -401,13 +418,15 @@ result<snapshot> collector::state::sweep() {
   events.on_page = [&](std::size_t index, scraped_page page, outcome about) {
     const std::size_t at = place[index];
     const target& from = targets[index];
-    label_cache& cache = caches.try_emplace(from.node_uid.empty() ? from.node : from.node_uid).first->second;
+    const std::string& known_as = from.node_uid.empty() ? from.node : from.node_uid;
+    label_cache& cache = caches.try_emplace(known_as).first->second;
+    detail::collect_::series_memory& before = series.try_emplace(known_as).first->second;
     ++done;
-    pool.add([this, at, &cache, &outcomes, &pages_of, page = std::make_shared<scraped_page>(std::move(page)),
+    pool.add([this, at, &cache, &before, &outcomes, &pages_of, page = std::make_shared<scraped_page>(std::move(page)),
               about = std::move(about), handed = std::chrono::steady_clock::now()]() mutable {
       const std::size_t held = page->held;
       try {
-        work_off(*page, about, cache, pages_of[at], outcomes[at]);
+        work_off(*page, about, cache, before, pages_of[at], outcomes[at]);
       } catch (const std::bad_alloc&) {
         about.failure = error{errc::too_large, about.node, "no memory is left for this page",
                               "lower the concurrency or bytes_in_flight"};
@@ -449,6 +468,7 @@ result<snapshot> collector::state::sweep() {
   if (exporters)
     for (const target& each : targets) remembered.insert(each.node_uid);
   std::erase_if(caches, [&](const auto& each) { return remembered.count(each.first) == 0; });
+  std::erase_if(series, [&](const auto& each) { return remembered.count(each.first) == 0; });
   if (std::any_of(outcomes.begin(), outcomes.end(),
                   [](const outcome& of) { return of.failure && of.failure->code == errc::too_large; }))
     detail::collect_::give_back_memory();
@@ -457,6 +477,7 @@ result<snapshot> collector::state::sweep() {
     if (outcomes[i].ok()) made.pages.push_back(std::move(pages_of[i]));
   }
   made.outcomes = std::move(outcomes);
+  if (options.stats_summary && !exporters && !stop.stop_requested()) add_summaries(mine, made);
   made.interrupted = stop.stop_requested() &&
                      std::any_of(made.outcomes.begin(), made.outcomes.end(), [](const outcome& of) {
                        return of.failure && of.failure->code == errc::cancelled;
@@ -524,12 +545,22 @@ std::map<std::string, std::string> collector::pins() const {
   return state_->pins;
 }
 
+std::string collector::metrics() const {
+  const std::lock_guard lock(state_->guarding);
+  return state_->so_far.text();
+}
+
 result<snapshot> collector::sweep(std::stop_token stop, const progress_report& report) {
+  const auto begun = std::chrono::steady_clock::now();
   state_->stop = std::move(stop);
   state_->report = report;
   auto made = state_->sweep();
   state_->report = nullptr;
   state_->stop = {};
+  detail::collect_::tally::holdings now{state_->caches.size(), 0, state_->client.kept_connections()};
+  for (const auto& [of, cache] : state_->caches) now.label_cache_bytes += cache.bytes();
+  const std::lock_guard lock(state_->guarding);
+  state_->so_far.add(made ? &*made : nullptr, std::chrono::steady_clock::now() - begun, now);
   return made;
 }
 

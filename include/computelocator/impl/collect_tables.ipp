@@ -81,6 +81,15 @@ class rows {
     return numbers(std::move(name), column_type::duration_ns, value, {});
   }
   template <class Function>
+  rows& reals(std::string name, Function&& value, metadata meta) {
+    auto cells = std::make_shared<std::vector<double>>(made_.rows);
+    for (std::size_t row = 0; row < made_.rows; ++row) (*cells)[row] = value(row);
+    column& added = add(std::move(name), column_type::float64);
+    added.float64 = std::move(cells);
+    added.meta = std::move(meta);
+    return *this;
+  }
+  template <class Function>
   rows& flags(std::string name, Function&& value) {
     auto cells = std::make_shared<std::vector<std::uint8_t>>(made_.rows);
     for (std::size_t row = 0; row < made_.rows; ++row) (*cells)[row] = value(row) ? 1 : 0;
@@ -140,7 +149,7 @@ std::vector<node_page> snapshot::node_pages() const {
   std::vector<node_page> views;
   views.reserve(pages.size());
   for (const collected_page& page : pages)
-    views.push_back({&page.columns, page.node, page.scraped_ms, page.whole});
+    views.push_back({&page.columns, page.node, page.scraped_ms, page.whole, page.summary.get()});
   return views;
 }
 
@@ -168,7 +177,7 @@ void add(history& to, const snapshot& from) {
   const row_filter filter{from.namespaces};
   std::vector<node_page> pages;
   for (const collected_page& page : from.pages)
-    if (page.whole) pages.push_back({&page.columns, page.node, page.scraped_ms});
+    if (page.whole) pages.push_back({&page.columns, page.node, page.scraped_ms, true, page.summary.get()});
   if (!pages.empty() || from.pages.empty()) to.add(pages, from.inventory, now_ms, filter);
   for (const collected_page& page : from.pages) {
     if (page.whole) continue;
@@ -234,6 +243,28 @@ table outcomes_table(const snapshot& from) {
       .durations("body_time", [&](std::size_t row) { return all[row].body_time.count(); })
       .durations("inflate_time", [&](std::size_t row) { return all[row].inflate_time.count(); })
       .durations("parse_time", [&](std::size_t row) { return all[row].parse_time.count(); });
+  return std::move(made).take();
+}
+
+table meta_table(const snapshot& from) {
+  const std::vector<outcome>& all = from.outcomes;
+  const metadata bytes{{"unit", "bytes"}}, seconds{{"unit", "seconds"}};
+  const auto in_seconds = [](std::chrono::nanoseconds of) { return std::chrono::duration<double>(of).count(); };
+  detail::collect_::rows made(all.size());
+  detail::collect_::name_targets(made, from);
+  made.times("timestamp", [&](std::size_t row) { return detail::collect_::milliseconds(all[row].started); })
+      .counts("up", [&](std::size_t row) { return all[row].ok() ? 1 : 0; })
+      .reals("scrape_duration_seconds", [&](std::size_t row) { return in_seconds(all[row].duration); }, seconds)
+      .counts("scrape_samples_scraped", [&](std::size_t row) { return all[row].scraped_samples; })
+      .counts("scrape_samples_post_metric_relabeling", [&](std::size_t row) { return all[row].samples; })
+      .counts("scrape_series_added", [&](std::size_t row) { return all[row].new_series; })
+      .counts("scrape_body_size_bytes", [&](std::size_t row) -> std::int64_t {
+        const outcome& of = all[row];
+        if (of.page_bytes != 0) return static_cast<std::int64_t>(of.page_bytes);
+        return of.failure && of.failure->code == errc::too_large ? -1 : 0;
+      }, bytes)
+      .reals("scrape_timeout_seconds", [&](std::size_t) { return in_seconds(from.timeout); }, seconds)
+      .counts("scrape_sample_limit", [&](std::size_t) { return from.max_samples; });
   return std::move(made).take();
 }
 

@@ -181,7 +181,7 @@ inline result<target> target_of(const node& of, const cluster_config& cluster,
     return error{errc::invalid_argument, where, "the cluster's configuration holds no access",
                  "take one that find_cluster() gave"};
   constexpr std::string_view paths[] = {"/metrics/cadvisor", "/metrics", "/metrics/resource",
-                                        "/metrics/probes"};
+                                        "/metrics/probes", "/stats/summary"};
   if (std::find(std::begin(paths), std::end(paths), options.path) == std::end(paths))
     return error{errc::invalid_argument, "path",
                  "\"" + printable(options.path) + "\" is none of the kubelet's metrics paths",

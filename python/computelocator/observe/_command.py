@@ -33,6 +33,11 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("--node-selector", metavar="LABELS", help="as kubectl get nodes -l")
     to.add_argument("--all-metrics", action="store_true", help="every metric, not the 16")
     to.add_argument(
+        "--stats-summary",
+        action="store_true",
+        help="also ask for /stats/summary: disk usage of containers that containerd runs",
+    )
+    to.add_argument(
         "--kubelet-tls",
         choices=("verify", "pin"),
         default="verify",
@@ -87,6 +92,7 @@ def opened(options: argparse.Namespace) -> Collector:
         kubeconfig=options.kubeconfig,
         context=options.context,
         metrics="all" if options.all_metrics else None,
+        stats_summary=options.stats_summary,
         node_selector=options.node_selector,
         route=options.route,
         kubelet_tls=options.kubelet_tls,

@@ -51,20 +51,13 @@ class Sweeper:
         self._peers = peers
         self._after = after
         self._interval = interval
-        self._figures = figures
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
         self._active = time.monotonic()
         self.history = history
         self.latest: Sweep | None = None
         self.failure = ""
-        for name, help in (
-            ("sweeps_total", "Sweeps, by result"),
-            ("sweep_seconds_total", "Time that sweeps took"),
-            ("targets_total", "Kubelets asked, by result"),
-            ("received_bytes_total", "Bytes received from kubelets, as sent"),
-        ):
-            figures.declare(f"computelocator_{name}", help)
+        figures.join(collector.metrics)
         for name, help, ask in (
             ("last_sweep_age_seconds", "Since the newest sweep that gave something", self.age),
             ("last_sweep_seconds", "How long it took", lambda: self._of_latest("seconds")),
@@ -123,7 +116,6 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Sweep once; a failure is told and kept."""
-        begun = time.monotonic()
         try:
             if self._peers is not None:
                 replicas = self._peers.look()
@@ -133,17 +125,12 @@ class Sweeper:
             number = self.latest.number + 1 if self.latest else 1
             self.latest = Sweep(snapshot, number, time.time())
             self._tell("" if not snapshot.failed else self._failures(snapshot))
-            self._count(snapshot)
             try:
                 self._after()
             except OSError as error:
                 self._tell(f"pins cannot be kept: {error}")
         except ComputeLocatorError as error:
-            self._figures.add("computelocator_sweeps_total", result="failed")
             self._tell(str(error))
-        finally:
-            took = time.monotonic() - begun
-            self._figures.add("computelocator_sweep_seconds_total", took)
 
     def _failures(self, snapshot: Snapshot) -> str:
         from computelocator._write import cells
@@ -153,17 +140,6 @@ class Sweeper:
         first = next((row for row in zip(*columns, strict=True) if not row[0]), None)
         told = f"; {first[1]}: {first[2]}; {first[3]}" if first else ""
         return f"{snapshot.failed} of {snapshot.targets} nodes failed{told}"
-
-    def _count(self, snapshot: Snapshot) -> None:
-        from computelocator._write import cells
-
-        failed = snapshot.failed
-        add = self._figures.add
-        add("computelocator_sweeps_total", result="partial" if failed else "complete")
-        add("computelocator_targets_total", snapshot.targets - failed, result="ok")
-        add("computelocator_targets_total", failed, result="failed")
-        received = sum(int(each or 0) for each in cells(snapshot.table("outcomes"), "wire_bytes"))
-        add("computelocator_received_bytes_total", received)
 
     def _tell(self, failure: str) -> None:
         """Say on standard error what has changed, not the same at each tick."""

@@ -36,6 +36,7 @@ class Figures:
         self._families: dict[str, Family] = {}
         self._rows: dict[str, dict[Labels, float]] = {}
         self._asked: dict[str, Callable[[], float]] = {}
+        self._joined: list[Callable[[], str]] = []
         self._most = most_rows
         self._count = 0
         self.gauge(
@@ -51,6 +52,10 @@ class Figures:
         """Name a metric whose value is asked for when the page is read."""
         self._families[name] = Family(name, help, type)
         self._asked[name] = ask
+
+    def join(self, page: Callable[[], str]) -> None:
+        """Put a page that somebody else writes behind ours; of other metrics than ours."""
+        self._joined.append(page)
 
     def add(self, name: str, by: float = 1, **labels: str) -> None:
         """Let a counter grow."""
@@ -83,7 +88,7 @@ class Figures:
                     lines.append(
                         f"{name}{{{inner}}} {value!r}\n" if inner else f"{name} {value!r}\n"
                     )
-        return "".join(lines).encode()
+        return "".join([*lines, *(page() for page in self._joined)]).encode()
 
 
 def page(figures: Figures) -> Any:
