@@ -52,6 +52,12 @@ TEST(exporters, an_address_is_read_as_a_url_or_as_prometheus_writes_it) {
   for (const auto& each : cases) EXPECT_EQ(said(exporter_target(each.address, {}, nobody())), each.expected) << each.address;
 }
 
+TEST(exporters, an_address_ends_where_it_ends) {
+  using namespace std::string_literals;
+  EXPECT_EQ(said(exporter_target("https://[::1\0h]:9100/"s, {}, nobody())), "invalid_argument: has no IPv6 address in its brackets");
+  EXPECT_FALSE(exporter_target("127.0.0.1\0:1"s, {}, nobody()));
+}
+
 TEST(exporters, a_password_in_an_address_is_refused_and_not_said_back) {
   const auto made = exporter_target("http://me:s3cret@host/", {}, nobody());
   ASSERT_FALSE(made);

@@ -31,6 +31,7 @@ struct ip {
 };
 
 inline std::optional<ip> read_ip(const std::string& text) {
+  if (text.find('\0') != std::string::npos) return std::nullopt;  // where inet_pton would stop reading
   ip made;
   in_addr four{};
   if (::inet_pton(AF_INET, text.c_str(), &four) == 1) {
