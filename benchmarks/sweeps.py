@@ -223,7 +223,7 @@ def everything(given):
         yield from peers_table(given.peer_nodes, given.pods, program)
     if "isolation" in parts:
         yield "### Hostile nodes among good ones\n"
-        yield from isolation_table(given.good, max(1, given.good // 100), given.pods, given.pairs, program)
+        yield from isolation_table(given.good, max(1, round(given.good / 99)), given.pods, given.pairs, program)
 
 
 def main():
