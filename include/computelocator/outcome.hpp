@@ -35,7 +35,6 @@ struct outcome {
   std::uint64_t rejected_lines = 0;
   std::string peer_pin;                   ///< sha256 of the peer's public key, hex; empty without TLS
   std::chrono::system_clock::time_point started{};
-  std::chrono::nanoseconds duration{};    ///< from its start to the parsed page, or to its failure
   /// Time spent per stage; zero where a stage was skipped (a kept-alive connection).
   std::chrono::nanoseconds resolve_time{}, connect_time{}, tls_time{}, first_byte_time{}, body_time{}, inflate_time{}, parse_time{};
   /// From its start to its end, with all attempts and pauses, and with what it waited for a parser.

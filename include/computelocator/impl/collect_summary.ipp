@@ -41,19 +41,17 @@ void collector::state::add_summaries(const std::vector<node>& mine, snapshot& ma
   scrape_events events;
   events.on_page = [&](std::size_t index, scraped_page page, outcome about) {
     const std::size_t at = place[index];
-    pool.add([this, at, &into, &failures, page = std::make_shared<scraped_page>(std::move(page)), where = about.node + " (" + about.url + ")"] {
-      const std::size_t bytes = page->bytes.size();
-      result<batch> read = error{};
-      if (page->gzip) {
-        auto text = gunzip(page->bytes, options.max_page_bytes);
-        if (text) read = read_stats_summary(*text, where);
-        else read = std::move(text).error();
-      } else {
-        read = read_stats_summary(page->bytes, where);
+    pool.add([this, at, &into, &failures, page = std::make_shared<scraped_page>(std::move(page)), about = std::move(about)]() mutable {
+      const std::string where = about.node + " (" + about.url + ")";
+      {
+        std::optional<detail::collect_::text_rooms::lease> room;
+        auto text = text_of(*page, room, about);
+        result<batch> read = text ? read_stats_summary(*text, where) : result<batch>(std::move(text).error());
+        if (read) into[at]->summary = std::make_shared<const batch>(std::move(read).value());
+        else failures[at] = std::move(read).error();
       }
-      if (read) into[at]->summary = std::make_shared<const batch>(std::move(read).value());
-      else failures[at] = std::move(read).error();
-      pages.release(bytes);
+      if (failures[at] && failures[at]->where.empty()) failures[at]->where = where;
+      pages.release(page->held, std::move(page->bytes));
     });
   };
   const bool direct = way.route == route::direct || (way.route == route::automatic && cluster.in_cluster);

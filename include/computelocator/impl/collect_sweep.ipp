@@ -123,6 +123,7 @@ struct collector::state {
   /// The targets of this sweep: of the nodes, or of exporters.
   result<std::vector<node_target>> targets_of(const std::vector<node>& mine, snapshot& made);
   route_options route_to_kubelets();
+  result<std::string_view> text_of(const scraped_page& page, std::optional<detail::collect_::text_rooms::lease>& room, outcome& about);
   void add_summaries(const std::vector<node>& mine, snapshot& made);
   void work_off(const scraped_page& page, outcome about, label_cache& cache, detail::collect_::series_memory& before,
                 collected_page& into, outcome& told);
@@ -296,12 +297,33 @@ route_options collector::state::route_to_kubelets() {
   return way;
 }
 
+/// The page, inflated into `room` where it needs it. Runs on a worker.
+result<std::string_view> collector::state::text_of(const scraped_page& page, std::optional<detail::collect_::text_rooms::lease>& room,
+                                                   outcome& about) {
+  result<std::string_view> inflated = std::string_view(page.bytes);
+  if (!page.gzip) return inflated;
+  const std::size_t most = std::min(options.max_page_bytes, lone_page(options));
+  std::size_t wanted = room_for(page.bytes, most);
+  for (bool again = true; again;) {
+    room.reset();
+    room.emplace(texts, wanted);
+    const auto begun = std::chrono::steady_clock::now();
+    const auto worked = detail::collect_::thread_cpu();
+    inflated = gunzip(page.bytes, wanted - 1, room->room);
+    about.inflate_time += std::chrono::steady_clock::now() - begun;
+    about.inflate_cpu += detail::collect_::thread_cpu() - worked;
+    // Of several members the last one's length is said, and a liar says anything.
+    again = !inflated && inflated.error().code == errc::too_large && wanted <= most;
+    wanted = most + 1;
+  }
+  return inflated;
+}
+
 /// Runs on a worker; touches nothing but its own target's things.
 void collector::state::work_off(const scraped_page& page, outcome about, label_cache& cache,
                                 detail::collect_::series_memory& before, collected_page& into, outcome& told) {
   using clock = std::chrono::steady_clock;
   const auto refuse = [&](stage at, error why) {
-    about.duration += about.inflate_time + about.parse_time;
     if (why.where.empty()) why.where = about.node + " (" + about.url + ")";
     about.reached = at;
     about.failure = std::move(why);
@@ -312,27 +334,10 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
     return refuse(stage::body, {errc::bad_content_type, {},
                                 "the page is " + (page.content_type.empty() ? std::string("of no type") : printable(page.content_type)) +
                                     ", not metrics", "check that this address serves metrics"});
-  std::string_view text = page.bytes;
   std::optional<detail::collect_::text_rooms::lease> room;
-  if (page.gzip) {
-    const std::size_t most = std::min(options.max_page_bytes, lone_page(options));
-    std::size_t wanted = room_for(page.bytes, most);
-    result<std::string_view> inflated = std::string_view();
-    for (bool again = true; again;) {
-      room.reset();
-      room.emplace(texts, wanted);
-      const auto begun = clock::now();
-      const auto worked = detail::collect_::thread_cpu();
-      inflated = gunzip(page.bytes, wanted - 1, room->room);
-      about.inflate_time += clock::now() - begun;
-      about.inflate_cpu += detail::collect_::thread_cpu() - worked;
-      // Of several members the last one's length is said, and a liar says anything.
-      again = !inflated && inflated.error().code == errc::too_large && wanted <= most;
-      wanted = most + 1;
-    }
-    if (!inflated) return refuse(stage::inflate, std::move(inflated).error());
-    text = *inflated;
-  }
+  auto inflated = text_of(page, room, about);
+  if (!inflated) return refuse(stage::inflate, std::move(inflated).error());
+  const std::string_view text = *inflated;
   about.page_bytes = text.size();
   const auto begun = clock::now();
   const auto worked = detail::collect_::thread_cpu();
@@ -365,7 +370,6 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
         "check that this address serves metrics"});
   }
   about.new_series = before.take(read.columns, cache.generation());
-  about.duration += about.inflate_time + about.parse_time;
   about.reached = stage::done;
   into.node = about.node;
   into.scraped_ms = detail::collect_::milliseconds(page.received);

@@ -254,7 +254,7 @@ table meta_table(const snapshot& from) {
   detail::collect_::name_targets(made, from);
   made.times("timestamp", [&](std::size_t row) { return detail::collect_::milliseconds(all[row].started); })
       .counts("up", [&](std::size_t row) { return all[row].ok() ? 1 : 0; })
-      .reals("scrape_duration_seconds", [&](std::size_t row) { return in_seconds(all[row].duration); }, seconds)
+      .reals("scrape_duration_seconds", [&](std::size_t row) { return in_seconds(all[row].took); }, seconds)
       .counts("scrape_samples_scraped", [&](std::size_t row) { return all[row].scraped_samples; })
       .counts("scrape_samples_post_metric_relabeling", [&](std::size_t row) { return all[row].samples; })
       .counts("scrape_series_added", [&](std::size_t row) { return all[row].new_series; })

@@ -269,7 +269,6 @@ struct scraper::run : std::enable_shared_from_this<run> {
     about.http_status = answer.status;
     about.wire_bytes = answer.body.empty() ? answer.wire_bytes : answer.body.size();
     about.peer_pin = answer.peer_pin;
-    about.duration = std::chrono::steady_clock::now() - (of.deadline - owner.options_.timeout);
     about.resolve_time = answer.resolve_time;
     about.connect_time = answer.connect_time;
     about.tls_time = answer.tls_time;
