@@ -16,13 +16,13 @@ namespace computelocator {
 void collector::state::add_summaries(const std::vector<node>& mine, snapshot& made) {
   std::vector<node> asked;
   std::vector<collected_page*> into;
-  for (collected_page& page : made.pages)
-    for (const node& each : mine)
-      if (each.name == page.node) {
-        asked.push_back(each);
-        into.push_back(&page);
-        break;
-      }
+  auto next = mine.begin();  // pages come in the order of their nodes
+  for (collected_page& page : made.pages) {
+    while (next != mine.end() && next->name != page.node) ++next;
+    if (next == mine.end()) break;
+    asked.push_back(*next);
+    into.push_back(&page);
+  }
   route_options way = route_to_kubelets();
   way.path = "/stats/summary";
   way.metrics.clear();
