@@ -117,8 +117,8 @@ fuzz: setup
 	@echo '== fuzzing: the corpus, then $(FUZZ_SECONDS) s a target'
 	@mkdir -p build
 	@cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=$$(tools/setup clang) -DCMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all' -DCOMPUTELOCATOR_BUILD_FUZZERS=ON -DCOMPUTELOCATOR_BUILD_TESTS=OFF -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF -DCOMPUTELOCATOR_BUILD_SIMULATOR=OFF >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
-	@cmake --build build/fuzz --target fuzz_text fuzz_push fuzz_kernels fuzz_inflate fuzz_http_response fuzz_discover fuzz_samples_json fuzz_history
-	@words=tests/fuzz/text.dict; for name in text push kernels inflate http_response discover samples_json history; do \
+	@cmake --build build/fuzz --target fuzz_text fuzz_push fuzz_kernels fuzz_inflate fuzz_http_response fuzz_discover fuzz_samples_json fuzz_history fuzz_watch
+	@words=tests/fuzz/text.dict; for name in text push kernels inflate http_response discover samples_json history watch; do \
 	  mkdir -p build/fuzz/found/$$name; \
 	  build/fuzz/tests/fuzz/fuzz_$$name -runs=0 tests/fuzz/corpus/$$name 2>build/fuzz/$$name.log || { cat build/fuzz/$$name.log; exit 1; }; \
 	  build/fuzz/tests/fuzz/fuzz_$$name $$(case $$name in text|push|kernels) echo -dict=$$words;; esac) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ build/fuzz/found/$$name tests/fuzz/corpus/$$name 2>build/fuzz/$$name.log || { tail -40 build/fuzz/$$name.log; exit 1; }; \

@@ -6,3 +6,4 @@
 #include <computelocator/impl/discover_lists.ipp>
 #include <computelocator/impl/discover_targets.ipp>
 #include <computelocator/impl/discover_values.ipp>
+#include <computelocator/impl/discover_watch.ipp>

@@ -147,6 +147,86 @@ extern template class object_lister<pod>;
 using node_lister = object_lister<node>;
 using pod_lister = object_lister<pod>;
 
+struct object_watch_options {
+  list_options objects;                          ///< what is listed, and watched from there on
+  std::chrono::seconds lasts{300};               ///< asked of the server, which then ends the watch
+  std::size_t max_event = std::size_t{8} << 20;  ///< bytes of one event; etcd takes objects of 1.5 MiB
+};
+
+/// What the caller of an object_watcher does next.
+enum class watch_step : std::uint8_t {
+  go_on,      ///< feed() what comes next
+  reconnect,  ///< GET path() again; nothing is lost
+  back_off,   ///< the same after a pause, since the server refused: failure() says why
+  list_again  ///< something may be lost: list the objects and reset(); failure() says why
+};
+
+/// Decides the GETs of one watch, reads the events and keeps the objects as the server last told of
+/// them; opens no socket. Objects have the order of a list. One whose name is used again by another
+/// UID is another object.
+///
+/// | what comes | what is done |
+/// |---|---|
+/// | ADDED, MODIFIED | the object is as it says, whether it was known or not |
+/// | DELETED | it is gone, unless its name belongs to another UID meanwhile |
+/// | BOOKMARK | the version to go on from is noted |
+/// | an event or bookmark without a resourceVersion | done as well; the version before is gone on from |
+/// | ERROR or HTTP status 410, "too old resource version", a version that the server does not take | list_again |
+/// | another ERROR, another status | back_off |
+/// | an event of another type, an empty line | left out |
+/// | a line that is no event, or is larger than max_event; more than max_items | list_again |
+/// | the end in the middle of an event | reconnect: the event comes again |
+template <class T>
+class object_watcher {
+ public:
+  explicit object_watcher(object_watch_options options) : options_(std::move(options)) {}
+
+  /// Begins anew with a whole list and the version that it has.
+  void reset(std::vector<T> items, std::string resource_version);
+
+  /// Path and query of the next GET, percent-encoded.
+  std::string path() const;
+
+  /// Takes the status of the answer to path(), and its body where that is no 200.
+  watch_step begin(int http_status, std::string_view error_body = {});
+
+  /// Takes bytes of the body as they come, cut anywhere; they need live only during the call. After
+  /// another step than go_on the rest of this answer is of no use.
+  watch_step feed(std::string_view piece);
+
+  /// The answer ended, whether in order or not.
+  watch_step end();
+
+  std::vector<T> items() const;
+  std::size_t size() const noexcept { return items_.size(); }
+  const std::string& resource_version() const noexcept { return resource_version_; }
+  /// Events that were taken since it was made.
+  std::uint64_t events() const noexcept { return events_; }
+  /// Why the last step was back_off or list_again.
+  const error& failure() const noexcept { return failure_; }
+
+ private:
+  watch_step take(std::string_view line);
+  watch_step refuse(watch_step step, errc code, std::string what);
+  std::string where() const;
+
+  object_watch_options options_;
+  std::map<std::string, T> items_;  // by "namespace/name", as etcd orders them
+  std::string resource_version_;
+  std::string line_;                // the beginning of an event
+  std::uint64_t events_ = 0;
+  error failure_;
+};
+
+extern template class object_watcher<node>;
+extern template class object_watcher<pod>;
+using node_watcher = object_watcher<node>;
+using pod_watcher = object_watcher<pod>;
+
+/// The pause before trying again: 1 s, doubled by each failure in a row up to 30 s; half of it is left
+/// to `chance` (0 to 1), so that those whom one fault hit do not come back at once.
+std::chrono::milliseconds pause_after(int failures, double chance) noexcept;
+
 enum class route : std::uint8_t {
   automatic,   ///< direct in a pod, through the API server from a kubeconfig
   direct,      ///< https to the node's own address

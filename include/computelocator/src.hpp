@@ -19,6 +19,7 @@
 #include <computelocator/impl/discover_lists.ipp>
 #include <computelocator/impl/discover_targets.ipp>
 #include <computelocator/impl/discover_values.ipp>
+#include <computelocator/impl/discover_watch.ipp>
 #include <computelocator/impl/error.ipp>
 #include <computelocator/impl/http.ipp>
 #include <computelocator/impl/inflate.ipp>

@@ -113,11 +113,13 @@ inline void read_status(json::value of, node& to) {
   });
 }
 
-inline void read_object(json::value of, node& to) {
+/// `version` takes the resourceVersion.
+inline void read_object(json::value of, node& to, std::string& version) {
   for_fields(of, [&](std::string_view key, json::value value) {
     if (key == "metadata") {
       for_fields(value, [&](std::string_view name, json::value part) {
         if (name == "name") to.name = text(part);
+        else if (name == "resourceVersion") version = text(part);
         else if (name == "uid") to.uid = text(part);
         else if (name == "labels") to.labels = text_map(part);
       });
@@ -176,9 +178,10 @@ inline void read_container_status(json::value of, bool init, pod& to) {
   into.running = running;
 }
 
-inline void read_pod_metadata(json::value of, pod& to) {
+inline void read_pod_metadata(json::value of, pod& to, std::string& version) {
   for_fields(of, [&](std::string_view key, json::value value) {
     if (key == "name") to.name = text(value);
+    else if (key == "resourceVersion") version = text(value);
     else if (key == "namespace") to.namespace_name = text(value);
     else if (key == "uid") to.uid = text(value);
     else if (key == "labels") to.labels = text_map(value);
@@ -206,10 +209,10 @@ inline void read_pod_metadata(json::value of, pod& to) {
   });
 }
 
-inline void read_object(json::value of, pod& to) {
+inline void read_object(json::value of, pod& to, std::string& version) {
   for_fields(of, [&](std::string_view key, json::value value) {
     if (key == "metadata") {
-      read_pod_metadata(value, to);
+      read_pod_metadata(value, to, version);
     } else if (key == "spec") {
       for_fields(value, [&](std::string_view name, json::value part) {
         if (name == "nodeName") to.node = text(part);
@@ -243,6 +246,19 @@ struct list_kind<pod> {
   static constexpr const char* resource = "pods";
 };
 
+/// `first` begins the query.
+template <class T>
+std::string list_path(const list_options& options, const std::string& first) {
+  const std::string resource = list_kind<T>::resource;
+  std::string made = options.base_path + "/api/v1/";
+  if (!options.namespace_name.empty() && resource == "pods")
+    made += "namespaces/" + encode(options.namespace_name) + "/";
+  made += resource + "?" + first;
+  if (!options.label_selector.empty()) made += "&labelSelector=" + encode(options.label_selector);
+  if (!options.field_selector.empty()) made += "&fieldSelector=" + encode(options.field_selector);
+  return made;
+}
+
 inline bool selector_is_plausible(std::string_view text) {
   return text.size() <= 4096 &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7E; });
@@ -257,7 +273,7 @@ inline bool is_label(std::string_view text) {
 }
 
 inline error refused_status(int http_status, std::string_view body, const std::string& where,
-                            const std::string& resource) {
+                            const std::string& resource, const char* verbs = "`get` and `list`") {
   const std::string said =
       "HTTP status " + std::to_string(http_status) + ": " + status_message(body);
   switch (http_status) {
@@ -266,7 +282,7 @@ inline error refused_status(int http_status, std::string_view body, const std::s
               "the credentials are not valid (any more): renew the token or certificate"};
     case 403:
       return {errc::forbidden, where, said,
-              "allow `get` and `list` on " + resource + " to this user or service account (RBAC)"};
+              "allow " + std::string(verbs) + " on " + resource + " to this user or service account (RBAC)"};
     case 404:
       return {errc::not_found, where, said, "check the server's URL: this is no Kubernetes API"};
     case 429: return {errc::too_many_requests, where, said, "try again later"};
@@ -313,15 +329,8 @@ result<std::monostate> check(const list_options& options) {
 
 template <class T>
 std::string object_lister<T>::path() const {
-  using detail::discover_::encode;
-  const std::string resource = detail::discover_::list_kind<T>::resource;
-  std::string made = options_.base_path + "/api/v1/";
-  if (!options_.namespace_name.empty() && resource == "pods")
-    made += "namespaces/" + encode(options_.namespace_name) + "/";
-  made += resource + "?limit=" + std::to_string(options_.limit);
-  if (!options_.label_selector.empty()) made += "&labelSelector=" + encode(options_.label_selector);
-  if (!options_.field_selector.empty()) made += "&fieldSelector=" + encode(options_.field_selector);
-  if (!continue_.empty()) made += "&continue=" + encode(continue_);
+  std::string made = detail::discover_::list_path<T>(options_, "limit=" + std::to_string(options_.limit));
+  if (!continue_.empty()) made += "&continue=" + detail::discover_::encode(continue_);
   return made;
 }
 
@@ -345,7 +354,7 @@ result<list_step> object_lister<T>::feed(int http_status, std::string_view body)
                  "the list of " + resource + " is larger than " +
                      std::to_string(options_.max_body) + " bytes",
                  "lower the limit of a page"};
-  std::string next, version;
+  std::string next, version, of_object;
   std::vector<T> page;
   bool has_items = false, too_many = false;
   try {
@@ -365,7 +374,7 @@ result<list_step> object_lister<T>::feed(int http_status, std::string_view body)
           too_many = too_many || items_.size() + page.size() >= options_.max_items;
           if (too_many) return;
           T made;
-          read_object(each, made);
+          read_object(each, made, of_object);
           if (!made.name.empty()) page.push_back(std::move(made));
         });
       }
