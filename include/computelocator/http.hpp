@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <computelocator/error.hpp>
 #include <computelocator/outcome.hpp>
@@ -24,6 +25,15 @@ struct http_limits {
   /// Chunk lines, chunk extensions and trailers beside what the chunks' own bytes explain.
   std::size_t max_framing_excess = std::size_t{16} << 10;
   int max_interim_answers = 5;                               ///< 1xx before the answer
+};
+
+/// A body that is taken as it comes, whatever it comes to: of a 200, sent without an encoding. Other
+/// answers come whole, as ever.
+struct http_stream {
+  /// Takes a piece of the body; first an empty one, once the header is read. False: no more is
+  /// wanted, the connection is closed and the answer is errc::cancelled. Empty function: no stream.
+  std::function<bool(std::string_view piece)> sink;
+  std::chrono::milliseconds idle{60'000};  ///< from the header on, without a byte: errc::timed_out
 };
 
 /// One GET.
@@ -43,6 +53,7 @@ struct http_request {
   /// Asked before the body of a 200 gets memory beyond expected_bytes; false ends it with errc::too_large.
   std::function<bool(std::size_t bytes)> may_hold;
   std::chrono::steady_clock::time_point deadline;  ///< absolute; covers name resolution
+  http_stream stream;           ///< with a sink `deadline` is that of the header alone
 };
 
 /// What came of it. `failure` is about the transport: any status is an answer.
@@ -84,6 +95,8 @@ class http_client {
   void post(std::function<void()> work);
   /// While held, run() goes on though no request is under way.
   void hold(bool on);
+  /// Has run() return as soon as it can, whatever is under way. Call from `done`, `work` or a sink.
+  void leave();
 
   std::size_t under_way() const noexcept;
   std::size_t kept_connections() const noexcept;

@@ -1,7 +1,9 @@
 // Copyright ComputeLocator contributors. SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <computelocator/impl/http_response.hpp>
@@ -171,6 +173,90 @@ TEST(http_response, another_protocol_is_named) {
 
 TEST(http_response, bytes_behind_the_answer_end_the_connection) {
   EXPECT_FALSE(judge(ok + "Content-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n", 4096).reusable);
+}
+
+// --- bodies that are taken as they come
+
+/// What a sink was given, and how the answer ended.
+struct streamed {
+  std::string code, body;
+  std::size_t pieces = 0;
+};
+
+streamed stream(const std::string& bytes, std::size_t piece, std::size_t enough = std::string::npos) {
+  streamed made;
+  const std::function<bool(std::string_view)> sink = [&](std::string_view given) {
+    made.body += given;
+    ++made.pieces;
+    return made.body.size() < enough;
+  };
+  cl::http_limits limits;
+  limits.max_body_bytes = 8;
+  response_reader reader(limits, &sink);
+  std::string buffer;
+  for (std::size_t at = 0; at < bytes.size() && !reader.done(); at += piece) {
+    buffer += bytes.substr(at, piece);
+    buffer.erase(0, reader.feed(buffer));
+  }
+  reader.end(buffer);
+  if (reader.failure()) made.code = std::string(cl::to_string(reader.failure()->code));
+  if (made.pieces > 0) {
+    EXPECT_EQ(reader.message().body, "");
+  }
+  return made;
+}
+
+TEST(http_stream, pieces_of_every_size_give_the_body_which_no_limit_ends) {
+  const std::string chunked = ok + "Transfer-Encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n3;x=y\r\nxyz\r\n0\r\n\r\n";
+  const std::string sized = ok + "Content-Encoding: identity\r\nContent-Length: 19\r\n\r\n0123456789abcdefxyz";
+  for (const std::string& answer : {chunked, sized})
+    for (std::size_t piece = 1; piece <= answer.size(); ++piece) {
+      const streamed got = stream(answer, piece);
+      ASSERT_EQ(got.code, "") << piece;
+      ASSERT_EQ(got.body, "0123456789abcdefxyz") << piece;
+    }
+}
+
+TEST(http_stream, a_byte_is_given_on_as_soon_as_it_is_there) {
+  std::string body;
+  const std::function<bool(std::string_view)> sink = [&](std::string_view given) {
+    body += given;
+    return true;
+  };
+  response_reader reader({}, &sink);
+  const std::string head = ok + "Transfer-Encoding: chunked\r\n\r\n6\r\n";
+  EXPECT_EQ(reader.feed(head), head.size());
+  std::string buffer;
+  for (const char c : std::string("abcde\n")) {
+    buffer += c;
+    buffer.erase(0, reader.feed(buffer));
+    EXPECT_EQ(body.back(), c);
+  }
+}
+
+TEST(http_stream, begins_with_an_empty_piece_and_ends_when_told) {
+  const std::string head = ok + "Transfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(stream(head, head.size()).pieces, 1u);
+  EXPECT_EQ(stream(head, head.size()).code, "truncated");
+  EXPECT_EQ(stream(head + "3\r\nabc\r\n3\r\ndef\r\n", 1, 3).body, "abc");
+  EXPECT_EQ(stream(head + "3\r\nabc\r\n3\r\ndef\r\n", 1, 3).code, "cancelled");
+  EXPECT_EQ(stream(head + "3\r\nabc\r\n3\r\ndef\r\n", 100, 3).body, "abc");
+  EXPECT_EQ(stream(head, head.size(), 0).code, "cancelled");
+}
+
+TEST(http_stream, what_is_no_stream_stays_what_it_is) {
+  const std::string gone = "HTTP/1.1 410 Gone\r\nContent-Length: 3\r\n\r\nold";
+  EXPECT_EQ(stream(gone, 1).pieces, 0u);
+  EXPECT_EQ(stream(gone, 1).code, "");
+  EXPECT_EQ(stream(ok + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 1).code, "http_malformed");
+  EXPECT_EQ(stream(ok + "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 1).pieces, 0u);
+  const std::string head = ok + "Transfer-Encoding: chunked\r\n\r\n";
+  std::string flood = head;
+  for (int i = 0; i < 100'000; ++i) flood += "1;" + std::string(60, 'x') + "\r\na\r\n";
+  EXPECT_EQ(stream(flood, 4096).code, "too_large");
+  std::string single = head;
+  for (int i = 0; i < 100'000; ++i) single += "1\r\na\r\n";
+  EXPECT_EQ(stream(single + "0\r\n\r\n", 4096).body.size(), 100'000u);
 }
 
 }  // namespace

@@ -68,14 +68,28 @@ struct kept {
 };
 
 /// One request under way. All of it runs on one thread.
-struct exchange {
+struct exchange : std::enable_shared_from_this<exchange> {
   http_request request;
   http_client::handler done;
   http_answer answer;
   std::unique_ptr<connection> link;
   std::shared_ptr<asio::steady_timer> resolving;
   std::optional<errc> ended_by;  // timed_out or cancelled
+  std::optional<asio::steady_timer> timer;
+  message_parser::body_sink sink;  // of a stream
 
+  /// Ends it at `deadline`, and no longer at the one before.
+  void expire(http_clock::time_point deadline) {
+    timer->expires_at(deadline);
+    timer->async_wait([self = shared_from_this(), deadline](const boost::system::error_code& ec) {
+      if (!ec && self->timer->expiry() == deadline) self->end(errc::timed_out);
+    });
+  }
+  bool give(std::string_view piece) {
+    if (ended_by) return false;
+    expire(http_clock::now() + request.stream.idle);
+    return request.stream.sink(piece);
+  }
   void end(errc why) {
     if (ended_by) return;
     ended_by = why;
@@ -466,7 +480,7 @@ boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
   }
 
   of.answer.reached = stage::read;
-  response_reader reader(of.request.limits);
+  response_reader reader(of.request.limits, of.sink ? &of.sink : nullptr);
   const std::size_t room = std::max<std::size_t>(
       std::size_t{64} << 10, of.request.limits.max_header_bytes + of.request.limits.max_framing_excess + 4096);
   std::vector<char> buffer(room);
@@ -539,10 +553,9 @@ boost::asio::awaitable<void> http_client::state::ask(exchange& of) {
 boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<exchange> of) {
   using namespace detail::http_;
   const auto self = shared_from_this();
-  asio::steady_timer deadline(*io, of->request.deadline);
-  deadline.async_wait([of](const boost::system::error_code& ec) {
-    if (!ec) of->end(errc::timed_out);
-  });
+  of->timer.emplace(*io);
+  of->expire(of->request.deadline);
+  if (of->request.stream.sink) of->sink = [&to = *of](std::string_view piece) { return to.give(piece); };
   const http_request& request = of->request;
   const bool tokenless = request.token.empty() && (!request.access || request.access->who.username.empty());
   if (request.scheme == scheme::http && !tokenless && !(request.access && request.access->who.over_http)) {
@@ -571,7 +584,7 @@ boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<excha
       if (there) co_await ask(*of);
     }
   }
-  deadline.cancel();
+  of->timer->cancel();
   if (of->link) of->link->close();
   of->link.reset();
   live.erase(of);
@@ -610,6 +623,8 @@ void http_client::hold(bool on) {
   if (on) state_->held.emplace(state_->io->get_executor());
   else state_->held.reset();
 }
+
+void http_client::leave() { state_->io->stop(); }
 
 std::size_t http_client::under_way() const noexcept { return state_->live.size(); }
 std::size_t http_client::kept_connections() const noexcept { return state_->kept.size(); }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,7 +31,10 @@ inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept
 /// One message: interim or final.
 class message_parser final : public beast_http::basic_parser<false> {
  public:
-  explicit message_parser(const http_limits& limits) : limits_(limits) {
+  using body_sink = std::function<bool(std::string_view piece)>;
+
+  /// `sink` takes the body of a 200 in place of `body`; it outlives this.
+  explicit message_parser(const http_limits& limits, const body_sink* sink = nullptr) : limits_(limits), sink_(sink) {
     eager(true);
     header_limit(static_cast<std::uint32_t>(limits.max_header_bytes));
     body_limit(limits.max_body_bytes);
@@ -39,9 +43,11 @@ class message_parser final : public beast_http::basic_parser<false> {
   int status = 0;
   std::string content_type, content_encoding, retry_after, location;
   std::string body;
-  std::uint64_t chunks = 0;
+  std::uint64_t body_bytes = 0;  ///< that have come, kept or not
+  std::uint64_t chunks = 0, chunk_left = 0;
   std::string fault;       ///< a guard's words where it stopped the message
   bool cut_short = false;  ///< an error answer's body reached its limit
+  bool unwanted = false;   ///< the sink wants no more
 
  private:
   using error_code = boost::beast::error_code;
@@ -56,7 +62,8 @@ class message_parser final : public beast_http::basic_parser<false> {
   void on_response_impl(int code, text, int version, error_code&) override {
     status = code;
     version_ = version;
-    if (code != 200) body_limit(boost::none);  // take() reads its start and leaves the rest
+    if (code != 200) sink_ = nullptr;
+    if (code != 200 || sink_ != nullptr) body_limit(boost::none);  // take() reads its start and leaves the rest
   }
   void on_field_impl(beast_http::field name, text, text given, error_code& ec) override {
     const std::string_view value(given.data(), given.size());
@@ -88,20 +95,38 @@ class message_parser final : public beast_http::basic_parser<false> {
       return refuse(ec, "both Content-Length and Transfer-Encoding");
     if (encodings_ > 0 && version_ < 11) return refuse(ec, "Transfer-Encoding in HTTP/1.0");
     if (status >= 200 && status != 204 && status != 304 && lengths_ == 0 && encodings_ == 0)
-      refuse(ec, "neither Content-Length nor chunks, so that a cut could not be seen");
+      return refuse(ec, "neither Content-Length nor chunks, so that a cut could not be seen");
+    if (sink_ == nullptr) return;
+    if (!content_encoding.empty() && !equal_ignoring_case(content_encoding, "identity"))
+      return refuse(ec, "an encoding of what was asked for without one");
+    give({}, ec);
   }
   void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code&) override {
     // A claimed length is no reason to hand out memory before bytes have come.
-    if (length) body.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(*length, 64u << 10)));
+    if (length && sink_ == nullptr) body.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(*length, 64u << 10)));
   }
   std::size_t on_body_impl(text bytes, error_code& ec) override { return take(bytes, ec); }
-  void on_chunk_header_impl(std::uint64_t, text, error_code&) override { ++chunks; }
+  void on_chunk_header_impl(std::uint64_t size, text, error_code&) override {
+    ++chunks;
+    chunk_left = size;
+  }
   std::size_t on_chunk_body_impl(std::uint64_t, text bytes, error_code& ec) override {
+    chunk_left -= bytes.size();
     return take(bytes, ec);
   }
   void on_finish_impl(error_code&) override {}
 
+  void give(std::string_view piece, error_code& ec) {
+    if ((*sink_)(piece)) return;
+    unwanted = true;
+    ec = beast_http::error::end_of_stream;
+  }
   std::size_t take(text bytes, error_code& ec) {
+    body_bytes += bytes.size();
+    if (sink_ != nullptr) {
+      give({bytes.data(), bytes.size()}, ec);
+      return bytes.size();
+    }
     if (status != 200 && body.size() + bytes.size() > limits_.max_error_body_bytes) {
       body.append(bytes.data(), limits_.max_error_body_bytes - body.size());
       cut_short = true;
@@ -113,6 +138,7 @@ class message_parser final : public beast_http::basic_parser<false> {
   }
 
   http_limits limits_;
+  const body_sink* sink_;
   int version_ = 11;
   int lengths_ = 0, encodings_ = 0;
   bool header_read_ = false;
@@ -121,7 +147,11 @@ class message_parser final : public beast_http::basic_parser<false> {
 /// Takes the bytes of one answer as they come.
 class response_reader {
  public:
-  explicit response_reader(const http_limits& limits) : limits_(limits) { begin(); }
+  /// `sink` as of message_parser.
+  explicit response_reader(const http_limits& limits, const message_parser::body_sink* sink = nullptr)
+      : limits_(limits), sink_(sink) {
+    begin();
+  }
 
   /// True once the answer is whole, or failure() says why it never will be.
   bool done() const noexcept { return done_; }
@@ -143,8 +173,10 @@ class response_reader {
       }
       boost::beast::error_code ec;
       // Beast wants at least a byte, and of chunks five, which the last one has: "0", two line ends. It
-      // asserts as much, so a peer could end a program that was built with assertions.
-      const std::size_t least = parser_->is_header_done() && parser_->chunked() ? 5 : 1;
+      // asserts as much, so a peer could end a program that was built with assertions. Inside of a chunk
+      // there is no such end: what has come of an event must not wait for the next one.
+      const std::size_t least =
+          parser_->is_header_done() && parser_->chunked() && parser_->chunk_left == 0 ? 5 : 1;
       if (data.size() - taken < least) break;
       const std::size_t n =
           parser_->put(boost::asio::const_buffer(data.data() + taken, data.size() - taken), ec);
@@ -202,7 +234,7 @@ class response_reader {
 
  private:
   void begin() {
-    parser_.emplace(limits_);
+    parser_.emplace(limits_, sink_);
     started_at_ = bytes_;
   }
   static bool begins_as_http(std::string_view text) {
@@ -219,8 +251,8 @@ class response_reader {
   bool excess() const {
     if (!parser_->is_header_done() || !parser_->chunked()) return false;
     const std::uint64_t allowed = limits_.max_header_bytes + limits_.max_framing_excess +
-                                  16 * parser_->chunks + 2 * parser_->body.size();
-    return bytes_ - started_at_ > allowed + parser_->body.size();
+                                  16 * parser_->chunks + 2 * parser_->body_bytes;
+    return bytes_ - started_at_ > allowed + parser_->body_bytes;
   }
   void fail(errc code, std::string what) {
     failure_ = error{code, {}, std::move(what), {}};
@@ -232,6 +264,7 @@ class response_reader {
       done_ = true;
       return;
     }
+    if (parser_->unwanted) return fail(errc::cancelled, "no more of the answer is wanted");
     if (!parser_->fault.empty()) return fail(errc::http_malformed, parser_->fault);
     if (ec == beast_http::error::body_limit)
       return fail(errc::too_large, "a body of more than " + std::to_string(limits_.max_body_bytes) +
@@ -243,6 +276,7 @@ class response_reader {
   }
 
   http_limits limits_;
+  const message_parser::body_sink* sink_;
   std::optional<message_parser> parser_;
   std::optional<error> failure_;
   std::size_t pending_ = 0;
