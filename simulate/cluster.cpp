@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <stdexcept>
 #include <utility>
 
 namespace computelocator::simulate {
@@ -188,32 +189,62 @@ std::string random_source::hex(std::size_t digits) {
   return text;
 }
 
-cluster::cluster(cluster_options options) : options_(options) {
-  for (std::size_t i = 0; i < options_.nodes; ++i) {
-    random_source from(options_.seed * 1'000'003 + i);
-    sim_node node;
-    char name[32];
-    std::snprintf(name, sizeof name, "node-%03zu", i);
-    node.name = name;
-    node.uid = uid(from);
-    node.machine_id = from.hex(32);
-    node.boot_id = uid(from);
-    node.seed = from.next();
-    node.labels = {{"kubernetes.io/hostname", node.name},
-                   {"kubernetes.io/os", "linux"},
-                   {"kubernetes.io/arch", "amd64"},
-                   {"node.kubernetes.io/instance-type", i % 4 == 3 ? "large" : "standard"},
-                   {"topology.kubernetes.io/zone", std::string("zone-") + static_cast<char>('a' + i % 3)}};
-    const std::size_t daemon_count = std::min<std::size_t>(daemons.size(), options_.pods / 4);
-    for (std::size_t k = 0; k < options_.pods; ++k) {
-      const bool daemon = k < daemon_count;
-      const application& what = daemon ? daemons[k] : applications[from.below(applications.size())];
-      node.pods.push_back(make_pod(what, daemon, i, k, options_, from));
-    }
-    if (i == 0)
-      for (const process_pod& each : options_.processes) node.pods.push_back(make_process_pod(each, options_, from));
-    nodes_.push_back(std::move(node));
+sim_node cluster::make_node(std::size_t number, std::uint64_t seed) const {
+  random_source from(seed);
+  sim_node node;
+  char name[32];
+  std::snprintf(name, sizeof name, "node-%03zu", number);
+  node.name = name;
+  node.uid = uid(from);
+  node.machine_id = from.hex(32);
+  node.boot_id = uid(from);
+  node.seed = from.next();
+  node.labels = {{"kubernetes.io/hostname", node.name},
+                 {"kubernetes.io/os", "linux"},
+                 {"kubernetes.io/arch", "amd64"},
+                 {"node.kubernetes.io/instance-type", number % 4 == 3 ? "large" : "standard"},
+                 {"topology.kubernetes.io/zone", std::string("zone-") + static_cast<char>('a' + number % 3)}};
+  const std::size_t daemon_count = std::min<std::size_t>(daemons.size(), options_.pods / 4);
+  for (std::size_t k = 0; k < options_.pods; ++k) {
+    const bool daemon = k < daemon_count;
+    const application& what = daemon ? daemons[k] : applications[from.below(applications.size())];
+    node.pods.push_back(make_pod(what, daemon, number, k, options_, from));
   }
+  if (number == 0)
+    for (const process_pod& each : options_.processes) node.pods.push_back(make_process_pod(each, options_, from));
+  return node;
+}
+
+cluster::cluster(cluster_options options) : options_(options) {
+  for (std::size_t i = 0; i < options_.nodes; ++i) nodes_.push_back(make_node(i, options_.seed * 1'000'003 + i));
+}
+
+sim_node& cluster::change(std::size_t node) {
+  if (node >= nodes_.size()) throw std::runtime_error("there is no node " + std::to_string(node));
+  ++nodes_[node].changes;
+  return nodes_[node];
+}
+
+void cluster::replace_pods(std::size_t node, std::size_t count) {
+  sim_node& of = change(node);
+  random_source from(of.seed + of.changes);
+  for (std::size_t k = of.pods.size(); k > 0 && count > 0; --k) {
+    sim_pod& each = of.pods[k - 1];
+    if (each.host_network || each.containers[0].pid != 0) continue;
+    const application& what = applications[from.below(applications.size())];
+    each = make_pod(what, false, node, k - 1, options_, from);
+    each.name += "-" + std::to_string(of.changes);  // a StatefulSet's would come again
+    --count;
+  }
+}
+
+void cluster::replace_node(std::size_t node, bool keep_name) {
+  sim_node& before = change(node);
+  sim_node made = make_node(node, before.seed + before.changes);
+  made.changes = before.changes;
+  made.name = keep_name ? before.name : made.name + "-" + std::to_string(made.changes);
+  made.labels["kubernetes.io/hostname"] = made.name;
+  before = std::move(made);
 }
 
 std::string_view cluster::runtime_scheme() const noexcept {
@@ -239,7 +270,7 @@ std::string node_json(const cluster& of, const sim_node& node, const std::string
   const std::string cpu = std::to_string(node.millicores / 1000), memory = std::to_string(node.bytes >> 10) + "Ki";
   const std::string capacity = R"({"cpu":")" + cpu + R"(","memory":")" + memory + R"(","pods":"110"})";
   return R"({"kind":"Node","apiVersion":"v1","metadata":{"name":)" + quoted(node.name) + R"(,"uid":)" + quoted(node.uid) +
-         R"(,"resourceVersion":"900","creationTimestamp":)" + quoted(created) + R"(,"labels":)" + map_json(node.labels) +
+         R"(,"resourceVersion":"","creationTimestamp":)" + quoted(created) + R"(,"labels":)" + map_json(node.labels) +
          R"(},"spec":{"podCIDR":"10.64.0.0/24"},"status":{"capacity":)" + capacity + R"(,"allocatable":)" + capacity +
          R"(,"conditions":[{"type":"MemoryPressure","status":"False","lastHeartbeatTime":)" + quoted(created) +
          R"(,"lastTransitionTime":)" + quoted(created) + R"(,"reason":"KubeletHasSufficientMemory","message":"kubelet has sufficient memory available"},)" +
@@ -270,7 +301,7 @@ std::string pod_json(const cluster& of, const sim_node& node, const sim_pod& pod
   }
   const std::string created = iso(of.options().base_ms - 31 * std::int64_t{86'400'000});
   return R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":)" + quoted(pod.name) + R"(,"namespace":)" +
-         quoted(pod.namespace_name) + R"(,"uid":)" + quoted(pod.uid) + R"(,"resourceVersion":"950","creationTimestamp":)" +
+         quoted(pod.namespace_name) + R"(,"uid":)" + quoted(pod.uid) + R"(,"resourceVersion":"","creationTimestamp":)" +
          quoted(created) + R"(,"labels":)" + map_json(pod.labels) +
          R"(,"ownerReferences":[{"apiVersion":")" + (pod.owner_kind == "Job" ? "batch/v1" : "apps/v1") + R"(","kind":)" +
          quoted(pod.owner_kind) + R"(,"name":)" + quoted(pod.owner_name) + R"(,"uid":)" + quoted(pod.uid) +

@@ -80,6 +80,8 @@ struct sim_node {
   std::uint64_t millicores = 32'000, bytes = std::uint64_t{128} << 30;
   std::vector<sim_pod> pods;
   std::uint64_t seed = 0;
+  std::uint64_t changes = 0;                            ///< how often it was changed
+  bool gone = false;                                    ///< the API server no longer knows of it
 };
 
 class cluster {
@@ -91,12 +93,22 @@ class cluster {
   std::string_view runtime_scheme() const noexcept;
   std::string_view runtime_version() const noexcept;
 
+  // Changes, likewise a function of what was changed before.
+  /// `count` of the node's pods end and as many others begin.
+  void replace_pods(std::size_t node, std::size_t count);
+  /// Another machine, with pods of its own, at the same address; under the same name if it is kept.
+  void replace_node(std::size_t node, bool keep_name);
+  void remove_node(std::size_t node) { change(node).gone = true; }
+
  private:
+  sim_node make_node(std::size_t number, std::uint64_t seed) const;
+  sim_node& change(std::size_t node);
+
   cluster_options options_;
   std::vector<sim_node> nodes_;
 };
 
-/// The Kubernetes objects (v1), as an API server writes them.
+/// The Kubernetes objects (v1), as an API server writes them; without a version.
 std::string node_json(const cluster& of, const sim_node& node, const std::string& address, std::uint16_t kubelet_port);
 std::string pod_json(const cluster& of, const sim_node& node, const sim_pod& pod);
 

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -45,10 +46,18 @@ constexpr const char* usage =
     "                         thousands of nodes fit in memory; the API server's pods are then not theirs\n"
     "  --fault NODE=KIND      slow, dead, unreachable, silent, cut-off, wrong-certificate,\n"
     "                         forbidden, bad-line, bad-page; NODE counts from 0; may be given again\n"
-    "  --deny RESOURCE        nodes, pods, nodes/proxy, nodes/metrics or nodes/stats; may be repeated\n"
+    "  --deny RESOURCE        nodes, pods, watch, nodes/proxy, nodes/metrics or nodes/stats; may be repeated\n"
     "  --kubeconfig FILE      where to write the kubeconfig; it is removed at the end\n"
-    "  --until-eof            stop when standard input closes, too; until then it takes the line\n"
-    "                         new-key NODE: that kubelet is started again with another key\n";
+    "  --until-eof            stop when standard input closes, too; until then it takes lines:\n"
+    "      new-key NODE             that kubelet is started again with another key\n"
+    "      replace-pods NODE COUNT  so many of its pods end, as many others begin\n"
+    "      replace-node NODE [keep-name]  another machine at the same address\n"
+    "      remove-node NODE         until it is replaced\n"
+    "      end-watches HOW          in-order, in-half, garbled or forgotten (410)\n"
+    "      watches-last MS          those that begin from now on\n"
+    "      pause-api, resume-api    its port is closed; open\n"
+    "      deny RESOURCE, allow RESOURCE\n"
+    "      counts                   what was asked of the API server\n";
 
 volatile sig_atomic_t told_to_stop = 0;
 
@@ -59,6 +68,13 @@ std::size_t number(const std::string& option, const std::string& text, std::size
     throw std::invalid_argument(option + " " + text + ": a number from " + std::to_string(least) + " to " +
                                 std::to_string(most) + " is needed");
   return value;
+}
+
+const std::string& resource(const std::string& option, const std::string& text) {
+  if (text != "nodes" && text != "pods" && text != "watch" && text != "nodes/proxy" && text != "nodes/metrics" &&
+      text != "nodes/stats")
+    throw std::invalid_argument(option + " " + text + ": it is nodes, pods, watch, nodes/proxy, nodes/metrics or nodes/stats");
+  return text;
 }
 
 struct wanted {
@@ -113,9 +129,7 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
       to.faults[number(option, text.substr(0, equals), 0, 9'999)] = simulate::fault_named(text.substr(equals + 1));
     } else if (option == "--deny") {
       const std::string text = value();
-      if (text != "nodes" && text != "pods" && text != "nodes/proxy" && text != "nodes/metrics" && text != "nodes/stats")
-        throw std::invalid_argument("--deny " + text + ": it is nodes, pods, nodes/proxy, nodes/metrics or nodes/stats");
-      to.denied.insert(text);
+      to.denied.insert(resource("--deny", text));
     } else if (option == "--kubeconfig") to.kubeconfig = value();
     else if (option == "--until-eof") made.until_eof = true;
     else if (option == "--help" || option == "-h") made.help = true;
@@ -126,11 +140,36 @@ wanted read_arguments(const std::vector<std::string>& arguments) {
 
 /// A line of standard input; answered by one on standard output.
 void obey(simulate::simulation& running, const std::string& line) {
-  constexpr std::string_view new_key = "new-key ";
+  std::istringstream words(line);
+  std::string verb;
+  words >> verb;
+  const auto word = [&] {
+    std::string made;
+    words >> made;
+    return made;
+  };
+  const auto count = [&](std::size_t most) { return number(verb, word(), 0, most); };
+  constexpr std::size_t nodes = 9'999;
+  std::string said;
   try {
-    if (line.rfind(new_key, 0) != 0) throw std::invalid_argument("\"" + line + "\" is no command");
-    running.new_key(number("new-key", line.substr(new_key.size()), 0, 9'999));
-    std::puts("done");
+    if (verb == "new-key") running.new_key(count(nodes));
+    else if (verb == "replace-pods") {
+      const std::size_t node = count(nodes);
+      running.replace_pods(node, count(500));
+    } else if (verb == "replace-node") {
+      const std::size_t node = count(nodes);
+      running.replace_node(node, word() == "keep-name");
+    } else if (verb == "remove-node") running.remove_node(count(nodes));
+    else if (verb == "end-watches") running.end_watches(word());
+    else if (verb == "watches-last") running.watches_last(std::chrono::milliseconds(count(3'600'000)));
+    else if (verb == "pause-api" || verb == "resume-api") running.pause_api(verb == "pause-api");
+    else if (verb == "deny" || verb == "allow") running.deny(resource(verb, word()), verb == "deny");
+    else if (verb == "counts") {
+      const auto of = running.counts();
+      said = " node_lists=" + std::to_string(of.node_lists) + " pod_lists=" + std::to_string(of.pod_lists) +
+             " watches=" + std::to_string(of.watches) + " kubelet_requests=" + std::to_string(of.kubelet_requests);
+    } else throw std::invalid_argument("\"" + line + "\" is no command");
+    std::printf("done%s\n", said.c_str());
   } catch (const std::exception& wrong) {
     std::printf("failed: %s\n", wrong.what());
   }

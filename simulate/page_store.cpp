@@ -28,15 +28,15 @@ std::string gzip_of(const std::string& text) {
   return out;
 }
 
-stored_page page_store::get(std::size_t node, std::int64_t step, const std::vector<std::string>& names) {
+stored_page page_store::get(const cluster& of, std::size_t node, std::int64_t step, const std::vector<std::string>& names) {
   std::promise<stored_page> promise;
   std::shared_future<stored_page> wanted;
   bool mine = false;
   {
     const std::lock_guard lock(mutex_);
     entry& found = pages_[{node, names}];
-    if (!found.page.valid() || found.step != step) {
-      found = {step, promise.get_future().share()};
+    if (!found.page.valid() || found.step != step || found.changes != of.nodes()[node].changes) {
+      found = {step, of.nodes()[node].changes, promise.get_future().share()};
       mine = true;
     }
     wanted = found.page;
@@ -45,7 +45,7 @@ stored_page page_store::get(std::size_t node, std::int64_t step, const std::vect
     try {
       const std::vector<std::string_view> only(names.begin(), names.end());
       stored_page made;
-      made.plain = std::make_shared<const std::string>(cadvisor_page(*cluster_, node, step, only));
+      made.plain = std::make_shared<const std::string>(cadvisor_page(of, node, step, only));
       made.gzip = std::make_shared<const std::string>(gzip_of(*made.plain));
       promise.set_value(std::move(made));
     } catch (...) {

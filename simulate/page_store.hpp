@@ -21,21 +21,19 @@ struct stored_page {
 std::string gzip_of(const std::string& text);
 
 /// Makes each page once and compresses it once; whoever asks for it meanwhile waits.
-/// Pages of earlier steps are forgotten.
+/// Pages of earlier steps, and of the node before it was changed, are forgotten.
 class page_store {
  public:
-  explicit page_store(const cluster& of) : cluster_(&of) {}
-
   /// `names` are families of the page; empty: all.
-  stored_page get(std::size_t node, std::int64_t step, const std::vector<std::string>& names);
+  stored_page get(const cluster& of, std::size_t node, std::int64_t step, const std::vector<std::string>& names);
 
  private:
   using key = std::tuple<std::size_t, std::vector<std::string>>;
   struct entry {
     std::int64_t step = 0;
+    std::uint64_t changes = 0;
     std::shared_future<stored_page> page;
   };
-  const cluster* cluster_;
   std::mutex mutex_;
   std::map<key, entry> pages_;
 };

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <set>
 #include <cstdio>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -116,8 +117,9 @@ struct servers::state {
     std::shared_ptr<ssl::context> context;  // null: plain HTTP
     std::atomic<unsigned> starts{0};
 
-    listener(asio::io_context& io, handler to) : acceptor(io), answer(std::move(to)) {}
+    listener(asio::io_context& io, handler to) : acceptor(asio::make_strand(io)), answer(std::move(to)) {}
     void show(const identity& tls);
+    void open(const tcp::endpoint& on, error_code& ec);
   };
 
   asio::io_context io;
@@ -146,12 +148,19 @@ void servers::state::listener::show(const identity& tls) {
   ++starts;
 }
 
+void servers::state::listener::open(const tcp::endpoint& on, error_code& ec) {
+  acceptor.open(on.protocol(), ec);
+  if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+  if (!ec) acceptor.bind(on, ec);
+  if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
+}
+
 asio::awaitable<void> servers::state::accept(std::shared_ptr<listener> of) {
   for (;;) {
     error_code ec;
     tcp::socket socket(asio::make_strand(io));
     co_await of->acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
-    if (ec == asio::error::operation_aborted) co_return;
+    if (ec == asio::error::operation_aborted || !of->acceptor.is_open()) co_return;
     if (ec) {
       asio::steady_timer pause(io, std::chrono::milliseconds(20));
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
@@ -223,23 +232,25 @@ asio::awaitable<void> servers::state::serve(Stream& stream, tcp::socket& socket,
     if (made.watch) {
       co_await write(head + "Transfer-Encoding: chunked\r\n\r\n");
       const auto over = std::chrono::steady_clock::now() + made.watch->lasts;
-      const auto send = [&](const std::string& line) {
+      const auto chunk = [&](const std::string& text) {
         char size[20];
-        std::snprintf(size, sizeof size, "%zx\r\n", line.size() + 1);
-        return std::string(size) + line + "\n\r\n";
+        std::snprintf(size, sizeof size, "%zx\r\n", text.size());
+        return std::string(size) + text + "\r\n";
       };
-      for (const std::string& line : made.watch->first) {
-        if (ec) co_return;
-        co_await write(send(line));
-      }
-      while (!ec && std::chrono::steady_clock::now() < over) {
-        timer.expires_after(std::min<std::chrono::steady_clock::duration>(
-            made.watch->every, over - std::chrono::steady_clock::now()));
+      stream::news told{made.watch->first, false, {}};
+      for (;;) {
+        for (const std::string& line : told.lines) {
+          co_await write(chunk(line + '\n'));
+          if (ec) co_return;
+        }
+        if (!told.cut.empty()) co_await write(chunk(told.cut));
+        if (!told.cut.empty() || of.starts != start) co_return;
+        if (told.over || std::chrono::steady_clock::now() >= over) break;
+        timer.expires_after(std::chrono::milliseconds(20));
         co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         if (ec) co_return;
-        if (!made.watch->heartbeat.empty()) co_await write(send(made.watch->heartbeat));
+        told = made.watch->next();
       }
-      if (ec) co_return;
       co_await write("0\r\n\r\n");
       if (ec || !keep) co_return;
       continue;
@@ -289,18 +300,35 @@ std::uint16_t servers::listen(const listener_options& options, handler answer) {
   made->client_authority = options.client_authority;
   if (options.tls) made->show(*options.tls);
   const tcp::endpoint at(address, options.port);
-  made->acceptor.open(at.protocol(), ec);
-  if (!ec) made->acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
-  if (!ec) made->acceptor.bind(at, ec);
-  if (!ec) made->acceptor.listen(asio::socket_base::max_listen_connections, ec);
+  made->open(at, ec);
   if (ec)
     throw std::runtime_error("cannot listen on " + options.address + ":" + std::to_string(options.port) + ": " +
                              ec.message());
   made->at = made->acceptor.local_endpoint();
   const std::uint16_t port = made->at.port();
   state_->listeners.push_back(made);
-  asio::co_spawn(state_->io, state_->accept(made), asio::detached);
+  asio::co_spawn(made->acceptor.get_executor(), state_->accept(made), asio::detached);
   return port;
+}
+
+void servers::pause(const std::string& address, std::uint16_t port, bool on) {
+  error_code ec;
+  const tcp::endpoint at(asio::ip::make_address(address, ec), port);
+  const auto found = std::find_if(state_->listeners.begin(), state_->listeners.end(), [&](const auto& each) { return each->at == at; });
+  if (found == state_->listeners.end()) throw std::runtime_error("nothing listens on " + address + ":" + std::to_string(port));
+  std::promise<void> done;
+  asio::post((*found)->acceptor.get_executor(), [&, of = *found] {
+    if (on) {
+      of->acceptor.close(ec);
+      ++of->starts;
+    } else if (!of->acceptor.is_open()) {
+      of->open(at, ec);
+      asio::co_spawn(of->acceptor.get_executor(), state_->accept(of), asio::detached);
+    }
+    done.set_value();
+  });
+  done.get_future().wait();
+  if (ec) throw std::runtime_error("cannot listen on " + address + ":" + std::to_string(port) + ": " + ec.message());
 }
 
 void servers::renew(const std::string& address, std::uint16_t port, const identity& with) {

@@ -26,11 +26,15 @@ struct request {
   std::string query_value(const std::string& name) const;
 };
 
-/// The lines of a watch: what is there, then silence until its time is over.
+/// The lines of a watch: what is there, then what comes, until its time is over.
 struct stream {
+  struct news {
+    std::vector<std::string> lines;
+    bool over = false;                    ///< it ends in order
+    std::string cut;                      ///< not empty: sent last, then the connection goes
+  };
   std::vector<std::string> first;
-  std::string heartbeat;                 ///< sent every `every`; empty: none
-  std::chrono::milliseconds every{5000};
+  std::function<news()> next;             ///< asked again and again for what has come since
   std::chrono::milliseconds lasts{300'000};
 };
 
@@ -72,6 +76,8 @@ class servers {
   /// That server shows `with` from now on, as one that was started again: connections that are open
   /// end at their next request. Throws std::runtime_error where none listens there with TLS.
   void renew(const std::string& address, std::uint16_t port, const identity& with);
+  /// That server refuses connections from now on, and those that are open end; or it listens again.
+  void pause(const std::string& address, std::uint16_t port, bool on);
   /// Runs `work` on one of the threads.
   void post(std::function<void()> work);
 

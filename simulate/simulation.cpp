@@ -116,8 +116,10 @@ fault fault_named(const std::string& name) {
 
 struct simulation::state {
   simulation_options options;
-  cluster world;
-  page_store pages{world};
+  mutable std::mutex guarding;            // of the two below
+  std::shared_ptr<const cluster> world;
+  std::set<std::string> denied;
+  page_store pages;
   authority ca{"simulated-cluster"};
   authority stranger{"somebody-else"};
   std::string token = random_token();
@@ -130,7 +132,30 @@ struct simulation::state {
   std::vector<std::unique_ptr<full_port>> full_ports;
   std::unique_ptr<servers> sockets;  // last: its threads use all of the above
 
-  explicit state(simulation_options given) : options(std::move(given)), world(options.cluster) {}
+  explicit state(simulation_options given)
+      : options(std::move(given)), world(std::make_shared<const cluster>(options.cluster)), denied(options.denied) {}
+
+  std::shared_ptr<const cluster> now() const {
+    const std::lock_guard lock(guarding);
+    return world;
+  }
+
+  /// Whoever reads the cluster meanwhile reads it as it was.
+  template <class Change>
+  void change(std::size_t node, Change&& how) {
+    auto made = std::make_shared<cluster>(*now());
+    how(*made);
+    {
+      const std::lock_guard lock(guarding);
+      world = made;
+    }
+    answers->changed(*made, node);
+  }
+
+  bool is_denied(const std::string& resource) const {
+    const std::lock_guard lock(guarding);
+    return denied.count(resource) > 0;
+  }
 
   fault fault_of(std::size_t node) const {
     const auto found = options.faults.find(node);
@@ -150,7 +175,7 @@ struct simulation::state {
       return reply::text(404, "text/plain", "404 page not found\n");
     const fault wrong = fault_of(node);
     const std::string part = summary ? "stats" : "metrics";
-    if (wrong == fault::forbidden || options.denied.count("nodes/" + part))
+    if (wrong == fault::forbidden || is_denied("nodes/" + part))
       return reply::text(403, "text/plain", "Forbidden (user=demo, verb=get, resource=nodes, subresource(s)=[" + part + "])\n");
     if (summary || asked.path != "/metrics/cadvisor") return other_page(node, asked);
     if (wrong == fault::bad_page)
@@ -159,7 +184,7 @@ struct simulation::state {
     if (options.honours_name)
       for (const auto& [key, value] : asked.query)
         if (key == "name[]") names.push_back(value);
-    const stored_page stored = pages.get(options.distinct == 0 ? node : node % options.distinct, step(), names);
+    const stored_page stored = pages.get(*now(), options.distinct == 0 ? node : node % options.distinct, step(), names);
     reply made;
     made.content_type = page_type;
     made.chunked = true;
@@ -177,10 +202,11 @@ struct simulation::state {
 
   /// One that is small enough to be made for each who asks.
   reply other_page(std::size_t node, const request& asked) {
-    std::string text = asked.path == "/stats/summary"      ? stats_summary(world, node, step())
-                       : asked.path == "/metrics/resource" ? resource_page(world, node, step())
-                       : asked.path == "/metrics/probes"   ? probes_page(world, node, step())
-                       : asked.path == "/metrics"          ? kubelet_page(world, node, step())
+    const auto of = now();
+    std::string text = asked.path == "/stats/summary"      ? stats_summary(*of, node, step())
+                       : asked.path == "/metrics/resource" ? resource_page(*of, node, step())
+                       : asked.path == "/metrics/probes"   ? probes_page(*of, node, step())
+                       : asked.path == "/metrics"          ? kubelet_page(*of, node, step())
                                                            : std::string();
     if (text.empty()) return reply::text(404, "text/plain", "404 page not found\n");
     reply made;
@@ -208,7 +234,8 @@ struct simulation::state {
   }
 
   identity identity_of(std::size_t node) const {
-    const sim_node& of = world.nodes()[node];
+    const auto all = now();
+    const sim_node& of = all->nodes()[node];
     certificate_request what;
     what.common_name = "system:node:" + of.name;
     what.organization = "system:nodes";
@@ -230,7 +257,7 @@ struct simulation::state {
 
 simulation::simulation(simulation_options options) : state_(std::make_unique<state>(std::move(options))) {
   state& of = *state_;
-  const std::size_t nodes = of.world.nodes().size();
+  const std::size_t nodes = of.world->nodes().size();
   of.ports.resize(nodes);
   of.sockets = std::make_unique<servers>(of.options.threads);
   for (std::size_t i = 0; i < nodes; ++i) {
@@ -250,7 +277,7 @@ simulation::simulation(simulation_options options) : state_(std::make_unique<sta
   answers.denied = of.options.denied;
   answers.kubelet = [&of](std::size_t node) { return std::pair(address_of(node), of.ports[node]); };
   answers.proxied = [&of](std::size_t node, const request& asked) { return of.proxied(node, asked); };
-  of.answers = std::make_unique<api>(of.world, std::move(answers));
+  of.answers = std::make_unique<api>(*of.world, std::move(answers));
 
   certificate_request client;
   client.common_name = "demo";
@@ -280,11 +307,12 @@ simulation::~simulation() {
 std::string simulation::api_url() const { return "https://127.0.0.1:" + std::to_string(state_->api_port); }
 std::string simulation::token() const { return state_->token; }
 std::string simulation::authority_pem() const { return state_->ca.certificate(); }
-const cluster& simulation::world() const noexcept { return state_->world; }
+std::shared_ptr<const cluster> simulation::world() const { return state_->now(); }
 std::string simulation::kubelet_address(std::size_t node) const { return address_of(node); }
 std::uint16_t simulation::kubelet_port(std::size_t node) const { return state_->ports[node]; }
-simulation_counts simulation::counts() const noexcept {
-  return {state_->api_requests, state_->kubelet_requests, state_->kubelet_tokens};
+simulation_counts simulation::counts() const {
+  const api_counts of = state_->answers->counts();
+  return {state_->api_requests, state_->kubelet_requests, state_->kubelet_tokens, of.node_lists, of.pod_lists, of.watches};
 }
 
 std::string simulation::kubeconfig_text() const {
@@ -305,15 +333,47 @@ void simulation::new_key(std::size_t node) {
   state_->sockets->renew(address_of(node), state_->ports[node], state_->identity_of(node));
 }
 
+void simulation::replace_pods(std::size_t node, std::size_t count) {
+  state_->change(node, [&](cluster& of) { of.replace_pods(node, count); });
+}
+
+void simulation::replace_node(std::size_t node, bool keep_name) {
+  state_->change(node, [&](cluster& of) { of.replace_node(node, keep_name); });
+  new_key(node);
+}
+
+void simulation::remove_node(std::size_t node) {
+  state_->change(node, [&](cluster& of) { of.remove_node(node); });
+}
+
+void simulation::end_watches(const std::string& how) {
+  const std::pair<const char*, watch_end> all[] = {{"in-order", watch_end::in_order}, {"in-half", watch_end::in_half},
+                                                   {"garbled", watch_end::garbled}, {"forgotten", watch_end::forgotten}};
+  for (const auto& [word, kind] : all)
+    if (how == word) return state_->answers->end_watches(kind);
+  throw std::runtime_error("watches end in-order, in-half, garbled or forgotten, not \"" + how + "\"");
+}
+
+void simulation::watches_last(std::chrono::milliseconds time) { state_->answers->watches_last(time); }
+void simulation::pause_api(bool on) { state_->sockets->pause("127.0.0.1", state_->api_port, on); }
+
+void simulation::deny(const std::string& resource, bool denied) {
+  state_->answers->deny(resource, denied);
+  const std::lock_guard lock(state_->guarding);
+  if (denied) state_->denied.insert(resource);
+  else state_->denied.erase(resource);
+}
+
 void simulation::prepare(const std::vector<std::string>& names) {
-  const std::size_t all = state_->world.nodes().size();
+  const auto world = state_->now();
+  const std::size_t all = world->nodes().size();
   const std::size_t nodes = state_->options.distinct == 0 ? all : std::min(all, state_->options.distinct);
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> makers;
   for (std::size_t i = 0; i < state_->options.threads; ++i)
     makers.emplace_back([&] {
       for (std::size_t node = next++; node < nodes; node = next++)
-        (void)state_->pages.get(node, state_->step(), names);
+        (void)state_->pages.get(*world, node, state_->step(), names);
     });
   for (std::thread& each : makers) each.join();
 }

@@ -43,7 +43,7 @@ struct simulation_options {
   std::size_t distinct = 0;              ///< pages: the other nodes serve those of the first; 0: one a node
   std::map<std::size_t, fault> faults;   ///< by index of the node
   std::chrono::milliseconds slow_for{3000};
-  std::set<std::string> denied;          ///< "nodes", "pods", "nodes/proxy", "nodes/metrics", "nodes/stats"
+  std::set<std::string> denied;          ///< "nodes", "pods", "watch", "nodes/proxy", "nodes/metrics", "nodes/stats"
   std::string kubeconfig;                ///< file to write; empty: none
   std::size_t threads = 2;
 };
@@ -51,6 +51,7 @@ struct simulation_options {
 /// What was asked of the simulated servers, for tests.
 struct simulation_counts {
   std::uint64_t api_requests = 0, kubelet_requests = 0, tokens_seen_by_kubelets = 0;
+  std::uint64_t node_lists = 0, pod_lists = 0, watches = 0;
 };
 
 /// An API server and a kubelet for each node, listening on loopback from construction to
@@ -66,13 +67,29 @@ class simulation {
   std::string kubeconfig_text() const;
   std::string token() const;
   std::string authority_pem() const;
-  const cluster& world() const noexcept;
+  /// As it is now.
+  std::shared_ptr<const cluster> world() const;
   std::string kubelet_address(std::size_t node) const;
   std::uint16_t kubelet_port(std::size_t node) const;
-  simulation_counts counts() const noexcept;
+  simulation_counts counts() const;
   /// The kubelet of `node` is started again with another key and certificate. Throws
   /// std::runtime_error where it does not run.
   void new_key(std::size_t node);
+
+  // What happens to a cluster. A node counts from 0 and keeps its address; std::runtime_error where
+  // there is none of that number.
+  void replace_pods(std::size_t node, std::size_t count);
+  /// Another machine at the same address, with another key; under the same name if that is kept.
+  void replace_node(std::size_t node, bool keep_name);
+  void remove_node(std::size_t node);
+  /// "in-order", "in-half", "garbled" or "forgotten": how the watches that are open end now.
+  void end_watches(const std::string& how);
+  /// How long watches last that begin from now on.
+  void watches_last(std::chrono::milliseconds time);
+  /// The API server's port is closed, or open again.
+  void pause_api(bool on);
+  /// What the user may not do: one of `simulation_options::denied`.
+  void deny(const std::string& resource, bool denied);
   /// Makes and compresses the pages of all nodes now, so that no request waits for it.
   /// `names` are families as name[] asks for them; empty: all.
   void prepare(const std::vector<std::string>& names = {});

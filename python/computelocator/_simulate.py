@@ -44,14 +44,31 @@ class Simulation:
             raise ComputeLocatorError("unsupported", "simulate", said.strip().split("\n")[0])
         self._process.stdout.readline()
 
+    def tell(self, command: str) -> dict[str, int]:
+        """Have something happen to it, such as "replace-pods 0 3".
+
+        Parameters
+        ----------
+        command : str
+            A line of those that ``computelocator simulate --help`` names under ``--until-eof``.
+
+        Returns
+        -------
+        dict of str to int
+            What the command "counts" gives; of others empty.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        said = self._process.stdout.readline().split()
+        if said[:1] != ["done"]:
+            raise ComputeLocatorError("unsupported", "simulate", " ".join(said[1:]))
+        pairs = (each.partition("=") for each in said[1:])
+        return {name: int(value) for name, _, value in pairs}
+
     def new_key(self, node: int) -> None:
         """Start the kubelet of a node again with another key and certificate."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"new-key {node}\n")
-        self._process.stdin.flush()
-        said = self._process.stdout.readline().strip()
-        if said != "done":
-            raise ComputeLocatorError("unsupported", "simulate", said.removeprefix("failed: "))
+        self.tell(f"new-key {node}")
 
     def close(self) -> None:
         """Stop it; all its sockets close."""
@@ -102,7 +119,7 @@ def simulate(
         By index of the node: "slow", "dead", "silent", "cut-off", "wrong-certificate",
         "forbidden", "bad-line" or "bad-page".
     deny : sequence of str
-        What the user of the kubeconfig may not read: "nodes", "pods", "nodes/proxy" or
+        What the user of the kubeconfig may not read: "nodes", "pods", "watch", "nodes/proxy" or
         "nodes/metrics".
     options : sequence of str
         Further options of ``computelocator simulate``.

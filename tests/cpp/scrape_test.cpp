@@ -80,7 +80,7 @@ TEST(sweep, both_routes_give_the_page_that_the_node_serves) {
     ASSERT_EQ(got.pages.size(), 3u);
     for (std::size_t i = 0; i < 3; ++i) {
       EXPECT_TRUE(got.outcomes[i].ok());
-      EXPECT_EQ(got.pages[i].text, sim::cadvisor_page(world.running->world(), i, 0));
+      EXPECT_EQ(got.pages[i].text, sim::cadvisor_page(*world.running->world(), i, 0));
       EXPECT_EQ(got.outcomes[i].page_bytes, got.pages[i].text.size());
       EXPECT_LT(got.outcomes[i].wire_bytes, got.pages[i].text.size());
     }
