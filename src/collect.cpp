@@ -3,3 +3,5 @@
 #include <computelocator/impl/collect_summary.ipp>
 #include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>
+#include <computelocator/impl/collect_watch.ipp>
+#include <computelocator/impl/collect_watcher.ipp>

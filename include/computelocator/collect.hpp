@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -53,6 +54,9 @@ struct collect_options {
   std::string path = "/metrics/cadvisor"; ///< or another of the kubelet's metrics paths
   bool stats_summary = false;            ///< also asks for /stats/summary, for disk usage that the page has not
   exporter_options exporters;
+  /// Keep nodes and pods fresh by watches, listed once, in place of a list at each sweep; they go on
+  /// while a sweep or keep_fresh() runs.
+  bool watch_objects = false;
   // What
   bool all_metrics = false;              ///< false: `metrics`
   std::vector<std::string> metrics;      ///< empty: the 16 of container_metrics(); all of other paths and exporters
@@ -93,7 +97,10 @@ struct snapshot {
   std::vector<outcome> outcomes;         ///< one a target
   computelocator::inventory inventory;
   std::vector<std::string> namespaces;   ///< the filter asked for
-  std::vector<std::string> warnings;     ///< of a Prometheus server's answer
+  /// What is not as it should be, though there is something: of nodes and pods that are the last known
+  /// ones, of an address that another node has now; of a Prometheus server's answer.
+  std::vector<std::string> warnings;
+  std::chrono::milliseconds inventory_age{0};  ///< since nodes and pods were known to be current
   bool interrupted = false;              ///< cancelled before all targets were done
   bool of_nodes = true;                  ///< false: of exporters, which have no containers
   std::chrono::milliseconds timeout{0};  ///< that each target had
@@ -130,6 +137,12 @@ void add(history& to, const snapshot& from);
 /// Called from the calling thread of `sweep`, at most ten times a second and once at the end.
 using progress_report = std::function<void(std::size_t done, std::size_t failed, std::size_t total)>;
 
+/// Over which time the targets of a sweep begin, each at its own place in it, and by when they end.
+struct sweep_spread {
+  std::chrono::milliseconds over{0};
+  std::chrono::steady_clock::time_point end = std::chrono::steady_clock::time_point::max();
+};
+
 /// Keeps connections, credentials and label caches of one cluster, or of exporters, between sweeps.
 class collector {
  public:
@@ -143,7 +156,13 @@ class collector {
   /// Lists nodes and pods and scrapes every node once, or every exporter. Blocks; a remote fault of one target is
   /// its outcome, an API server that cannot be asked is the error. A requested stop ends every
   /// socket at once and gives what was done, `interrupted`. One sweep at a time.
-  result<snapshot> sweep(std::stop_token stop = {}, const progress_report& report = {});
+  /// With `watch_objects` an API server that is away is an error only as long as no nodes are known: then
+  /// the last known ones are scraped, and `warnings` and `inventory_age` say so.
+  result<snapshot> sweep(std::stop_token stop = {}, const progress_report& report = {}, const sweep_spread& spread = {});
+
+  /// Waits until then; the watches go on meanwhile. A requested stop ends it, and every socket, at once.
+  /// `report` is called with zeros, for whoever looks for a reason to stop there.
+  void keep_fresh(std::chrono::steady_clock::time_point until, std::stop_token stop = {}, const progress_report& report = {});
 
   /// From the next sweep on. Safe from any thread, as pins() is.
   result<std::monostate> share(node_share nodes);
@@ -159,6 +178,45 @@ class collector {
  private:
   struct state;
   explicit collector(std::unique_ptr<state> kept) noexcept;
+  std::unique_ptr<state> state_;
+};
+
+/// When a watcher sweeps.
+struct watch_options {
+  std::chrono::milliseconds interval{15'000};  ///< 100 ms to a day
+  /// Whether nodes are asked at different times of the interval, each always at the same: over half of it,
+  /// or over what a timeout leaves of it where that is more. Each sweep ends within its interval then: a
+  /// node that was asked late has the rest of it. Empty: where the interval is 5 s or more.
+  std::optional<bool> spread;
+};
+
+/// Sweeps again and again, at fixed times: `interval` apart from the first, whatever a sweep takes. A time
+/// that passes while a sweep, or whoever takes the snapshots, is still busy is left out and counted. In
+/// between nodes and pods are kept fresh by watches.
+class watcher {
+ public:
+  /// Finds the cluster; opens no socket yet. `what.watch_objects` is set.
+  static result<watcher> open(collect_options what, watch_options how = {});
+
+  watcher(watcher&&) noexcept;
+  watcher& operator=(watcher&&) noexcept;
+  ~watcher();
+
+  /// Waits for the next time and sweeps; the first call sweeps at once, all nodes as soon as there is
+  /// room. Results as of collector::sweep(): after an error the next call tries anew, at the next time.
+  result<snapshot> next(std::stop_token stop = {}, const progress_report& report = {});
+
+  /// next() until a stop is requested or `take` gives false.
+  void run(const std::function<bool(result<snapshot>)>& take, std::stop_token stop = {});
+
+  /// Times that were left out.
+  std::uint64_t missed() const noexcept;
+  /// For share() and pins().
+  collector& with() noexcept;
+
+ private:
+  struct state;
+  explicit watcher(std::unique_ptr<state> kept) noexcept;
   std::unique_ptr<state> state_;
 };
 

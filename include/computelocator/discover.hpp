@@ -278,6 +278,10 @@ result<std::monostate> check(const node_share& share);
 /// them leaves or comes only its own nodes move. The same on every machine.
 bool in_share(const node_share& share, std::string_view node) noexcept;
 
+/// The place of a node in an interval, from 0 to below 1, by a hash of its UID: the same in each sweep and
+/// on every machine, and even over many nodes.
+double place_in_interval(std::string_view node_uid) noexcept;
+
 /// "name%5B%5D=a&name%5B%5D=b", or "" for none. container_memory_limit_bytes is asked for
 /// as container_spec_memory_limit_bytes, its name on the page.
 std::string metrics_query(std::span<const std::string_view> names);

@@ -103,6 +103,9 @@ class http_client {
   /// Ends every request with errc::cancelled and closes their sockets.
   void cancel();
   void close_kept();
+  /// Those to one peer, whoever asked; those that were not used since `at`.
+  void close_kept(const std::string& host, std::uint16_t port);
+  void close_kept(clock::time_point at);
 
  private:
   struct state;

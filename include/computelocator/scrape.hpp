@@ -84,6 +84,13 @@ retry_plan plan_retry(const http_answer& of, int attempt, int attempts,
 /// The error that an answer's status is; empty for 200. `said` are the peer's words, printable.
 std::optional<error> status_error(const http_answer& of, std::string said);
 
+/// When the targets of one sweep are asked.
+struct sweep_times {
+  using clock = std::chrono::steady_clock;
+  std::span<const clock::time_point> begin;  ///< of each target, rising; empty: as soon as there is room
+  clock::time_point end = clock::time_point::max();  ///< the deadline of all, beside their timeout
+};
+
 /// Called on the thread of sweep(). Every target ends in exactly one of the first two.
 struct scrape_events {
   std::function<void(std::size_t index, scraped_page page, outcome about)> on_page;
@@ -99,7 +106,8 @@ class scraper {
 
   /// Asks every target once and returns when all are done. Targets that are not begun, or under
   /// way, when a stop is requested end with errc::cancelled.
-  void sweep(std::span<const target> targets, const scrape_events& events, std::stop_token stop = {});
+  void sweep(std::span<const target> targets, const scrape_events& events, std::stop_token stop = {},
+             const sweep_times& times = {});
 
   /// A page that held so much has been dealt with; its memory may serve the next one. Safe from any thread.
   void release(std::size_t held, std::string memory = {});

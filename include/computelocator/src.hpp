@@ -12,6 +12,8 @@
 #include <computelocator/impl/collect_summary.ipp>
 #include <computelocator/impl/collect_sweep.ipp>
 #include <computelocator/impl/collect_tables.ipp>
+#include <computelocator/impl/collect_watch.ipp>
+#include <computelocator/impl/collect_watcher.ipp>
 #include <computelocator/impl/discover_exec.ipp>
 #include <computelocator/impl/discover_exporters.ipp>
 #include <computelocator/impl/discover_file_sd.ipp>

@@ -23,36 +23,15 @@
 #include <simulate/pages.hpp>
 #include <simulate/simulation.hpp>
 
+#include "simulated.hpp"
+
 namespace {
 
 namespace cl = computelocator;
 namespace sim = computelocator::simulate;
 
-class cluster_fixture {
- public:
-  explicit cluster_fixture(sim::simulation_options options) {
-    static std::atomic<int> count{0};
-    options.kubeconfig = ::testing::TempDir() + "computelocator_kubeconfig_" + std::to_string(::getpid()) + "_" + std::to_string(count++);
-    kubeconfig = options.kubeconfig;
-    running = std::make_unique<sim::simulation>(std::move(options));
-  }
-  cl::collect_options options(cl::route way = cl::route::automatic) const {
-    cl::collect_options made;
-    made.kubeconfig = kubeconfig;
-    made.route = way;
-    made.parsers = 2;
-    return made;
-  }
-  std::string kubeconfig;
-  std::unique_ptr<sim::simulation> running;
-};
-
-sim::simulation_options small(std::size_t nodes = 3, std::size_t pods = 8) {
-  sim::simulation_options made;
-  made.cluster.nodes = nodes;
-  made.cluster.pods = pods;
-  return made;
-}
+using cl::test::cluster_fixture;
+using cl::test::small;
 
 cl::snapshot swept(const cl::collect_options& options) {
   auto collector = cl::collector::open(options);
@@ -68,7 +47,7 @@ cl::snapshot swept(const cl::collect_options& options) {
   return std::move(made).value();
 }
 
-std::string code_of(const cl::outcome& of) { return of.failure ? std::string(cl::to_string(of.failure->code)) : ""; }
+using cl::test::code_of;
 
 TEST(sweep, both_routes_give_the_page_that_the_node_serves) {
   const cluster_fixture world(small());

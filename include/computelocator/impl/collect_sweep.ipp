@@ -8,7 +8,9 @@
 #include <new>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include <computelocator/impl/collect_metrics.hpp>
 #include <computelocator/impl/collect_page.ipp>
 #include <computelocator/impl/collect_series.hpp>
+#include <computelocator/impl/collect_watch.hpp>
 #include <computelocator/impl/collect_workers.hpp>
 #include <computelocator/impl/token_file.hpp>
 #include <computelocator/inflate.hpp>
@@ -56,7 +59,13 @@ struct listing {
   int attempts = 0;
   bool token_renewed = false;
   std::shared_ptr<const access> asked_with;
+  std::chrono::milliseconds wait{0};           // that the server asked for when it refused
+  std::function<void(listing&)> ended;         // called once it is done
 
+  void end() {
+    done = true;
+    if (ended) ended(*this);
+  }
   explicit listing(list_options options) : lister(std::move(options)) {}
 };
 
@@ -83,11 +92,18 @@ struct collector::state {
   detail::collect_::tally so_far;
   node_share share;
   std::map<std::string, std::string> pins;
+  // With watch_objects.
+  std::shared_ptr<detail::collect_::followed<node>> known_nodes;
+  std::shared_ptr<detail::collect_::followed<pod>> known_pods;
+  std::map<std::pair<std::string, std::uint16_t>, std::pair<std::string, std::string>> addresses;  // whose they were: UID, name
+  std::chrono::steady_clock::time_point last_begun{};  // of the sweep before
 
   state(collect_options given, cluster_config found, std::string ca, std::optional<detail::collect_::exporter_source> others)
       : options(std::move(given)), cluster(std::move(found)), credentials(cluster.access), kubelet_ca(std::move(ca)),
         exporters(std::move(others)), chosen_labels(options.labels), pages(client, scraping(options)),
-        texts(options.bytes_in_flight / 2), pool(options.parsers), share(options.share) {
+        texts(options.bytes_in_flight / 2), pool(options.parsers), share(options.share),
+        known_nodes(std::make_shared<detail::collect_::followed<node>>(object_watch_options{listed_objects<node>()})),
+        known_pods(std::make_shared<detail::collect_::followed<pod>>(object_watch_options{listed_objects<pod>()})) {
     if (!options.all_metrics) chosen_names = metric_selection(detail::collect_::canonical(options.metrics));
     chosen_names.drop(detail::collect_::canonical(options.dropped_metrics));
   }
@@ -111,13 +127,45 @@ struct collector::state {
     return made;
   }
 
+  bool asks_api_server() const { return !exporters || options.exporters.annotated_pods; }
+  std::string where() const { return "API server " + cluster.url(); }
+  template <class T>
+  list_options listed_objects() const;
+  http_request to_api_server(std::string path, secret token) const;
+
   /// Sees to it that cluster.access holds a credential; may run the kubeconfig's exec plugin.
   result<std::monostate> authenticate();
+  /// After a 401 to `asked_with`: whether there is another credential to try.
+  result<bool> renew_credential(const std::shared_ptr<const access>& asked_with);
   template <class T>
   void ask(const std::shared_ptr<detail::collect_::listing<T>>& of, std::chrono::steady_clock::time_point deadline);
   template <class T>
   bool answered(detail::collect_::listing<T>& of, http_answer answer);
   result<inventory> list();
+
+  template <class T>
+  void begin_list(const std::shared_ptr<detail::collect_::followed<T>>& of);
+  template <class T>
+  void begin_watch(const std::shared_ptr<detail::collect_::followed<T>>& of);
+  template <class T>
+  void watch_ended(detail::collect_::followed<T>& of, http_answer answer);
+  template <class T>
+  void fail(detail::collect_::followed<T>& of, error why, std::chrono::milliseconds at_least);
+  /// What is due of it.
+  template <class T>
+  void go_on(const std::shared_ptr<detail::collect_::followed<T>>& of, std::chrono::steady_clock::time_point now);
+  void go_on_all(std::chrono::steady_clock::time_point now);
+  /// Whether a list is to be waited for, begun by now.
+  template <class T>
+  bool list_now(const std::shared_ptr<detail::collect_::followed<T>>& of, bool anyway);
+  template <class T>
+  void tell_age(detail::collect_::followed<T>& of, snapshot& to);
+  void follow(std::chrono::steady_clock::time_point until, const std::function<bool()>& enough);
+  result<inventory> watched(snapshot& to);
+  void note_addresses(std::span<const target> targets, snapshot& to);
+  /// Of what is gone: label sets, sizes of pages, keys, connections.
+  void forget(const std::vector<node>& mine, std::span<const target> targets, const inventory& all,
+              std::chrono::steady_clock::time_point begun);
   /// Those of my share, with the pins that were given for them.
   std::vector<node> nodes_of_mine(const std::vector<node>& all);
   /// The targets of this sweep: of the nodes, or of exporters.
@@ -127,8 +175,32 @@ struct collector::state {
   void add_summaries(const std::vector<node>& mine, snapshot& made);
   void work_off(const scraped_page& page, outcome about, label_cache& cache, detail::collect_::series_memory& before,
                 collected_page& into, outcome& told);
-  result<snapshot> sweep();
+  result<snapshot> sweep(const sweep_spread& spread);
 };
+
+template <class T>
+list_options collector::state::listed_objects() const {
+  list_options made;
+  made.base_path = cluster.base_path;
+  made.where = where();
+  if constexpr (std::is_same_v<T, node>) made.label_selector = options.node_selector;
+  else if (exporters && options.namespaces.size() == 1)
+    made.namespace_name = options.namespaces.front();  // who may not list all of them may list these
+  return made;
+}
+
+http_request collector::state::to_api_server(std::string path, secret token) const {
+  http_request made;
+  made.scheme = cluster.scheme;
+  made.host = cluster.host;
+  made.port = cluster.port;
+  made.path = std::move(path);
+  made.accept = "application/json";
+  made.access = cluster.access;
+  if (cluster.access) made.pin = cluster.access->tls.pin;
+  made.token = std::move(token);
+  return made;
+}
 
 result<std::monostate> collector::state::authenticate() {
   auto now = credentials.current([this] {
@@ -144,6 +216,15 @@ result<std::monostate> collector::state::authenticate() {
   return ok();
 }
 
+result<bool> collector::state::renew_credential(const std::shared_ptr<const access>& asked_with) {
+  if (!cluster.access) return false;
+  if (!cluster.access->who.token_file.empty()) return pages.tokens().token_for(cluster.access, true).has_value();
+  if (!cluster.access->who.exec) return false;
+  if (asked_with == cluster.access) credentials.refused();
+  if (auto known = authenticate(); !known) return std::move(known).error();
+  return true;
+}
+
 template <class T>
 void collector::state::ask(const std::shared_ptr<detail::collect_::listing<T>>& of,
                            std::chrono::steady_clock::time_point deadline) {
@@ -151,56 +232,45 @@ void collector::state::ask(const std::shared_ptr<detail::collect_::listing<T>>& 
   auto token = pages.tokens().token_for(cluster.access);
   if (!token) {
     of->failure = std::move(token).error();
-    of->done = true;
+    of->end();
     return;
   }
-  http_request request;
-  request.scheme = cluster.scheme;
-  request.host = cluster.host;
-  request.port = cluster.port;
-  request.path = of->lister.path();
-  request.accept = "application/json";
-  request.access = of->asked_with = cluster.access;
-  if (cluster.access) request.pin = cluster.access->tls.pin;
-  request.token = std::move(token).value();
+  http_request request = to_api_server(of->lister.path(), std::move(token).value());
+  of->asked_with = cluster.access;
   request.deadline = deadline;
   request.limits.max_body_bytes = std::size_t{256} << 20;
   client.get(std::move(request), [this, of, deadline](http_answer answer) {
     if (answered(*of, std::move(answer))) ask(of, deadline);
-    else of->done = true;
+    else of->end();
   });
 }
 
 /// True where the list goes on.
 template <class T>
 bool collector::state::answered(detail::collect_::listing<T>& of, http_answer answer) {
-  const std::string where = "API server " + cluster.url();
   if (answer.failure) {
     if (answer.failure->code == errc::connection_lost && of.attempts < 3) return true;
     of.failure = std::move(answer.failure);
-    of.failure->where = where;
+    of.failure->where = where();
     if (of.failure->code == errc::tls_untrusted || of.failure->code == errc::tls_wrong_name)
       of.failure->advice = "check certificate-authority(-data) and tls-server-name in " + cluster.source;
     return false;
   }
-  if (answer.status == 401 && !of.token_renewed && cluster.access && !cluster.access->who.token_file.empty()) {
-    of.token_renewed = true;
-    if (pages.tokens().token_for(cluster.access, true)) return true;
+  if (answer.status == 401 && !std::exchange(of.token_renewed, true)) {
+    auto renewed = renew_credential(of.asked_with);
+    if (!renewed) {
+      of.failure = std::move(renewed).error();
+      return false;
+    }
+    if (*renewed) return true;
   }
-  if (answer.status == 401 && !of.token_renewed && cluster.access && cluster.access->who.exec) {
-    of.token_renewed = true;
-    if (of.asked_with == cluster.access) credentials.refused();
-    auto known = authenticate();
-    if (known) return true;
-    of.failure = std::move(known).error();
-    return false;
-  }
+  of.wait = plan_retry(answer, 1, 2, std::chrono::minutes(6), true).after;
   std::string text = std::move(answer.body);
   if (answer.content_encoding == "gzip") {
     auto inflated = gunzip(text, std::size_t{256} << 20);
     if (!inflated) {
       of.failure = std::move(inflated).error();
-      of.failure->where = where;
+      of.failure->where = where();
       return false;
     }
     text = std::move(inflated).value();
@@ -215,19 +285,12 @@ bool collector::state::answered(detail::collect_::listing<T>& of, http_answer an
 }
 
 result<inventory> collector::state::list() {
-  list_options what;
-  what.base_path = cluster.base_path;
-  what.where = "API server " + cluster.url();
-  list_options of_nodes = what;
-  of_nodes.label_selector = options.node_selector;
+  const list_options of_nodes = listed_objects<node>();
   if (auto fits = check(of_nodes); !fits) return std::move(fits).error();
   const bool pods_alone = exporters.has_value();
-  if (pods_alone && options.namespaces.size() == 1) {
-    what.namespace_name = options.namespaces.front();  // who may not list all of them may list these
-    if (auto fits = check(what); !fits) return std::move(fits).error();
-  }
+  if (auto fits = check(listed_objects<pod>()); !fits) return std::move(fits).error();
   const auto nodes = std::make_shared<detail::collect_::listing<node>>(of_nodes);
-  const auto pods = std::make_shared<detail::collect_::listing<pod>>(what);
+  const auto pods = std::make_shared<detail::collect_::listing<pod>>(listed_objects<pod>());
   const auto deadline = std::chrono::steady_clock::now() + options.discovery_timeout;
   const std::stop_callback on_stop(stop, [this] { client.post([this] { client.cancel(); }); });
   if (pods_alone) nodes->done = true;
@@ -245,7 +308,7 @@ result<inventory> collector::state::list() {
   }
   if (nodes->failure) return *nodes->failure;
   if (pods_alone && pods->failure) return *pods->failure;
-  if (stop.stop_requested()) return error{errc::cancelled, what.where, "cancelled", ""};
+  if (stop.stop_requested()) return error{errc::cancelled, where(), "cancelled", ""};
   inventory made;
   made.nodes = std::move(nodes->lister).items();
   if (pods->failure) {
@@ -378,17 +441,21 @@ void collector::state::work_off(const scraped_page& page, outcome about, label_c
   told = std::move(about);
 }
 
-result<snapshot> collector::state::sweep() {
+result<snapshot> collector::state::sweep(const sweep_spread& spread) {
   snapshot made;
+  const auto begun = std::chrono::steady_clock::now();
   made.started = std::chrono::system_clock::now();
   made.of_nodes = !exporters;
   made.timeout = options.timeout;
   made.max_samples = options.max_samples;
   made.source = exporters ? exporters->source(cluster) : cluster.source;
   if (!exporters) made.namespaces = options.namespaces;
-  if (!exporters || options.exporters.annotated_pods) {
-    if (auto known = authenticate(); !known) return std::move(known).error();
-    auto listed = list();
+  if (asks_api_server()) {
+    if (auto known = authenticate(); !known) {
+      if (!(exporters ? known_pods->known : known_nodes->known) || stop.stop_requested()) return std::move(known).error();
+      made.warnings.push_back(known.error().message());  // what was given before may still do
+    }
+    auto listed = options.watch_objects ? watched(made) : list();
     if (!listed) return std::move(listed).error();
     made.inventory = std::move(listed).value();
   }
@@ -416,6 +483,23 @@ result<snapshot> collector::state::sweep() {
       ++failed;
     }
   }
+  std::vector<std::chrono::steady_clock::time_point> begins;
+  if (spread.over.count() > 0) {
+    std::vector<std::pair<double, std::size_t>> order;
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      order.emplace_back(place_in_interval(targets[i].node_uid.empty() ? targets[i].node : targets[i].node_uid), i);
+    std::sort(order.begin(), order.end());
+    std::vector<target> sorted;
+    std::vector<std::size_t> sorted_place;
+    for (const auto& [at, i] : order) {
+      begins.push_back(begun + std::chrono::duration_cast<std::chrono::steady_clock::duration>(spread.over * at));
+      sorted.push_back(std::move(targets[i]));
+      sorted_place.push_back(place[i]);
+    }
+    targets = std::move(sorted);
+    place = std::move(sorted_place);
+  }
+  note_addresses(targets, made);
   const bool direct = options.route == route::direct ||
                       (options.route == route::automatic && cluster.in_cluster);
   scrape_events events;
@@ -459,20 +543,15 @@ result<snapshot> collector::state::sweep() {
     outcomes[place[index]] = std::move(about);
   };
   if (report) events.tick = [&] { report(done, failed, total); };
-  pages.sweep(targets, events, stop);
+  pages.sweep(targets, events, stop, {begins, spread.end});
   pool.wait();
   texts.clear();
 
+  forget(mine, targets, made.inventory, begun);
   {
     const std::lock_guard lock(guarding);
     pins = pages.pins();
   }
-  std::set<std::string> remembered;
-  for (const node& each : mine) remembered.insert(each.uid.empty() ? each.name : each.uid);
-  if (exporters)
-    for (const target& each : targets) remembered.insert(each.node_uid);
-  std::erase_if(caches, [&](const auto& each) { return remembered.count(each.first) == 0; });
-  std::erase_if(series, [&](const auto& each) { return remembered.count(each.first) == 0; });
   if (std::any_of(outcomes.begin(), outcomes.end(),
                   [](const outcome& of) { return of.failure && of.failure->code == errc::too_large; }))
     detail::collect_::give_back_memory();
@@ -493,6 +572,21 @@ result<snapshot> collector::state::sweep() {
     report(total, failed, total);
   }
   return made;
+}
+
+void collector::state::forget(const std::vector<node>& mine, std::span<const target> targets, const inventory& all,
+                              std::chrono::steady_clock::time_point begun) {
+  std::set<std::string> remembered, known;
+  for (const node& each : mine) remembered.insert(each.uid.empty() ? each.name : each.uid);
+  if (exporters)
+    for (const target& each : targets) remembered.insert(each.node_uid);
+  std::erase_if(caches, [&](const auto& each) { return remembered.count(each.first) == 0; });
+  std::erase_if(series, [&](const auto& each) { return remembered.count(each.first) == 0; });
+  // The UID of a node that is gone never comes back, but by another selector.
+  for (const node& each : all.nodes) known.insert(each.uid);
+  if (!exporters && options.node_selector.empty())
+    std::erase_if(pages.pins(), [&](const auto& each) { return known.count(each.first) == 0; });
+  client.close_kept(std::exchange(last_begun, begun));
 }
 
 result<collector> collector::open(collect_options options) {
@@ -554,11 +648,11 @@ std::string collector::metrics() const {
   return state_->so_far.text();
 }
 
-result<snapshot> collector::sweep(std::stop_token stop, const progress_report& report) {
+result<snapshot> collector::sweep(std::stop_token stop, const progress_report& report, const sweep_spread& spread) {
   const auto begun = std::chrono::steady_clock::now();
   state_->stop = std::move(stop);
   state_->report = report;
-  auto made = state_->sweep();
+  auto made = state_->sweep(spread);
   state_->report = nullptr;
   state_->stop = {};
   detail::collect_::tally::holdings now{state_->caches.size(), 0, state_->client.kept_connections()};

@@ -262,6 +262,10 @@ result<std::monostate> check(const node_share& share) {
   return ok();
 }
 
+double place_in_interval(std::string_view node_uid) noexcept {
+  return static_cast<double>(detail::discover_::claim({}, node_uid) >> 11) * 0x1p-53;
+}
+
 bool in_share(const node_share& share, std::string_view node) noexcept {
   using detail::discover_::claim;
   const std::uint64_t mine = claim(share.me, node);

@@ -65,6 +65,7 @@ struct connection {
 struct kept {
   connection_key key;
   std::unique_ptr<connection> link;
+  http_clock::time_point since{};
 };
 
 /// One request under way. All of it runs on one thread.
@@ -290,7 +291,7 @@ bool http_client::state::take_kept(exchange& of) {
 
 void http_client::state::keep(exchange& of) {
   const bool pinned = of.request.access && of.request.access->tls.mode == tls_mode::pin;
-  kept.push_back({key(of.request, pinned ? of.link->pin : of.request.pin), std::move(of.link)});
+  kept.push_back({key(of.request, pinned ? of.link->pin : of.request.pin), std::move(of.link), clock::now()});
   if (kept.size() > max_kept()) {
     kept.front().link->close();
     kept.pop_front();
@@ -637,6 +638,18 @@ void http_client::close_kept() {
   for (const auto& each : state_->kept) each.link->close();
   state_->kept.clear();
   state_->sessions.clear();
+}
+
+void http_client::close_kept(const std::string& host, std::uint16_t port) {
+  std::erase_if(state_->kept, [&](const detail::http_::kept& each) {
+    const bool theirs = std::get<1>(each.key) == host && std::get<2>(each.key) == port;
+    if (theirs) each.link->close();
+    return theirs;
+  });
+}
+
+void http_client::close_kept(clock::time_point at) {
+  for (auto& kept = state_->kept; !kept.empty() && kept.front().since < at; kept.pop_front()) kept.front().link->close();
 }
 
 }  // namespace computelocator

@@ -72,6 +72,7 @@ struct scraper::run : std::enable_shared_from_this<run> {
   scraper& owner;
   std::span<const target> targets;
   const scrape_events& events;
+  const sweep_times times;
   std::size_t next = 0, active = 0, unreleased = 0, ended = 0;
   std::size_t in_flight = 0, reserved = 0;  // of pages not yet released, and of those under way
   std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
@@ -94,8 +95,8 @@ struct scraper::run : std::enable_shared_from_this<run> {
   std::deque<std::shared_ptr<job>> put_off;  // until there is room for them
   std::vector<std::string> spare;            // memory of pages that were dealt with, for those to come
 
-  run(scraper& from, std::span<const target> all, const scrape_events& to)
-      : owner(from), targets(all), events(to) {}
+  run(scraper& from, std::span<const target> all, const scrape_events& to, const sweep_times& when)
+      : owner(from), targets(all), events(to), times(when) {}
 
   bool finished() const { return active == 0 && put_off.empty() && (next == targets.size() || stopped); }
 
@@ -116,6 +117,11 @@ struct scraper::run : std::enable_shared_from_this<run> {
     return known != owner.last_bytes_.end() ? known->second : std::min(owner.usual_bytes_, unusual());
   }
 
+  /// When the next target may be begun.
+  std::chrono::steady_clock::time_point due() const {
+    return next < times.begin.size() ? times.begin[next] : std::chrono::steady_clock::time_point::min();
+  }
+
   void fill() {
     const auto now = std::chrono::steady_clock::now();
     const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - begun);
@@ -131,18 +137,18 @@ struct scraper::run : std::enable_shared_from_this<run> {
         continue;
       }
       const bool others = std::any_of(put_off.begin(), put_off.end(), [&](const auto& each) { return each->wanted <= unusual(); });
-      if (others || next == targets.size() || !fits(estimate(targets[next]))) break;
+      if (others || next == targets.size() || due() > now || !fits(estimate(targets[next]))) break;
       const target& of = targets[next];
       auto made = std::make_shared<job>();
       made->index = next++;
       made->begun = now;
-      made->deadline = now + owner.options_.timeout;
+      made->deadline = std::min(now + owner.options_.timeout, times.end);
       made->about.node = of.node;
       made->about.url = of.url();
       made->about.started = std::chrono::system_clock::now();
       begin(made, estimate(of));
     }
-    if (finished()) owner.client_->hold(false);  // run() returns at once instead of at its time
+    if (finished()) owner.client_->leave();  // run() returns at once instead of at its time
   }
 
   void begin(const std::shared_ptr<job>& of, std::size_t bytes) {
@@ -360,7 +366,7 @@ struct scraper::run : std::enable_shared_from_this<run> {
       about.failure->where = about.node + " (" + about.url + ")";
       events.on_failure(next, std::move(about));
     }
-    if (finished()) owner.client_->hold(false);
+    if (finished()) owner.client_->leave();
   }
 };
 
@@ -368,8 +374,8 @@ scraper::scraper(http_client& client, scrape_options options)
     : client_(&client), options_(std::move(options)) {}
 
 void scraper::sweep(std::span<const target> targets, const scrape_events& events,
-                    std::stop_token stop) {
-  const auto running = std::make_shared<run>(*this, targets, events);
+                    std::stop_token stop, const sweep_times& times) {
+  const auto running = std::make_shared<run>(*this, targets, events, times);
   running_ = running;
   client_->hold(true);
   const std::stop_callback on_stop(stop, [this, weak = std::weak_ptr<run>(running)] {
@@ -379,8 +385,10 @@ void scraper::sweep(std::span<const target> targets, const scrape_events& events
   });
   running->fill();
   while (!running->finished()) {
+    const auto now = std::chrono::steady_clock::now();
     const bool busy = !running->later.empty() || !running->put_off.empty() || running->ramping();
-    client_->run(std::chrono::steady_clock::now() + std::chrono::milliseconds(busy ? 10 : 100));
+    const auto until = now + std::chrono::milliseconds(busy ? 10 : 100);
+    client_->run(running->due() > now ? std::min(until, running->due()) : until);
     running->wake(std::chrono::steady_clock::now());
     if (events.tick) events.tick();
   }
