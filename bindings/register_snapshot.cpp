@@ -2,9 +2,11 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -210,23 +212,65 @@ std::unique_ptr<py_collector> open_collector(const py::dict& given) {
 }
 
 /// (snapshot or None, what was raised meanwhile or None)
-py::tuple sweep(py_collector& with, const py::object& report) {
+template <class How>
+py::tuple swept(py_collector& with, const py::object& report, How&& how) {
   if (with.busy) throw std::runtime_error("one sweep at a time");
   with.busy = true;
   listener heard;
   heard.report = report;
   auto made = [&] {
     const py::gil_scoped_release unlocked;
-    return with.held->sweep(heard.stop.get_token(),
-                            [&](std::size_t done, std::size_t failed, std::size_t total) { heard(done, failed, total); });
+    return how(heard, [&](std::size_t done, std::size_t failed, std::size_t total) { heard(done, failed, total); });
   }();
   with.busy = false;
   py::object raised = heard.raised_value ? heard.raised_value : py::none();
   if (!made) {
-    if (!raised.is_none()) return py::make_tuple(py::none(), raised);
+    if (!raised.is_none() || heard.stop.stop_requested()) return py::make_tuple(py::none(), raised);
     raise(made.error());
   }
   return py::make_tuple(py::cast(py_snapshot{std::make_shared<const snapshot>(std::move(made).value())}), raised);
+}
+
+py::tuple sweep(py_collector& with, const py::object& report) {
+  return swept(with, report, [&with](listener& heard, const progress_report& told) {
+    return with.held->sweep(heard.stop.get_token(), told);
+  });
+}
+
+struct py_watcher {
+  py_collector* with = nullptr;  // kept alive by Python
+  std::unique_ptr<watcher> held;
+  std::atomic<bool> over{false};
+  std::uint64_t missed = 0;
+};
+
+std::unique_ptr<py_watcher> open_watcher(py_collector& with, double interval, std::optional<bool> spread) {
+  auto opened = watcher::open(*with.held, {seconds(interval), spread});
+  if (!opened) raise(opened.error());
+  auto made = std::make_unique<py_watcher>();
+  made->with = &with;
+  made->held = std::make_unique<watcher>(std::move(opened).value());
+  return made;
+}
+
+/// As sweep(), at the next time; (None, None) where it is over.
+py::tuple next(py_watcher& of, const py::object& report) {
+  if (of.over) return py::make_tuple(py::none(), py::none());
+  auto got = swept(*of.with, report, [&of](listener& heard, const progress_report& told) {
+    return of.held->next(heard.stop.get_token(), [&](std::size_t done, std::size_t failed, std::size_t total) {
+      if (of.over) heard.stop.request_stop();
+      told(done, failed, total);
+    });
+  });
+  of.missed = of.held->missed();
+  if (of.over) of.held.reset();
+  return got;
+}
+
+/// Every socket is closed, by whoever is in next() at the moment.
+void close(py_watcher& of) {
+  of.over = true;
+  if (!of.with->busy) of.held.reset();
 }
 
 }  // namespace
@@ -242,6 +286,7 @@ void register_snapshot(py::module_& module) {
       .def_property_readonly("ended_ms", [](const py_snapshot& of) { return milliseconds(of.held->ended); })
       .def_property_readonly("namespaces", [](const py_snapshot& of) { return of.held->namespaces; })
       .def_property_readonly("warnings", [](const py_snapshot& of) { return of.held->warnings; })
+      .def_property_readonly("inventory_age_ms", [](const py_snapshot& of) { return of.held->inventory_age.count(); })
       .def("narrowed", &narrowed)
       .def_property_readonly("failed", [](const py_snapshot& of) {
         return std::count_if(of.held->outcomes.begin(), of.held->outcomes.end(), [](const outcome& each) { return !each.ok(); });
@@ -270,6 +315,13 @@ void register_snapshot(py::module_& module) {
       })
       .def("pins", [](const py_collector& of) { return of.held->pins(); })
       .def("metrics", [](const py_collector& of) { return of.held->metrics(); });
+
+  py::class_<py_watcher>(module, "Watcher")
+      .def(py::init(&open_watcher), py::keep_alive<1, 2>())
+      .def("next", &next)
+      .def("close", &close)
+      .def_property_readonly("over", [](const py_watcher& of) { return of.over.load(); })
+      .def_readonly("missed", &py_watcher::missed);
 
   module.def("parse", &parse_one, py::arg("source"), py::kw_only(), py::arg("name"), py::arg("dialect"),
              py::arg("policy"), py::arg("metrics"), py::arg("dropped_metrics"), py::arg("labels"), py::arg("namespaces"));

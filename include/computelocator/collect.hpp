@@ -176,6 +176,7 @@ class collector {
   std::string metrics() const;
 
  private:
+  friend class watcher;
   struct state;
   explicit collector(std::unique_ptr<state> kept) noexcept;
   std::unique_ptr<state> state_;
@@ -195,8 +196,9 @@ struct watch_options {
 /// between nodes and pods are kept fresh by watches.
 class watcher {
  public:
-  /// Finds the cluster; opens no socket yet. `what.watch_objects` is set.
-  static result<watcher> open(collect_options what, watch_options how = {});
+  /// `with`, which outlives this and stays where it is, has `watch_objects` until this ends, and its
+  /// watches with it.
+  static result<watcher> open(collector& with, watch_options how = {});
 
   watcher(watcher&&) noexcept;
   watcher& operator=(watcher&&) noexcept;
@@ -211,8 +213,6 @@ class watcher {
 
   /// Times that were left out.
   std::uint64_t missed() const noexcept;
-  /// For share() and pins().
-  collector& with() noexcept;
 
  private:
   struct state;

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -29,14 +31,18 @@ using cl::test::code_of;
 using cl::test::small;
 using clock = std::chrono::steady_clock;
 
-cl::watcher watching(const cl::collect_options& options, std::chrono::milliseconds interval = 100ms) {
-  auto opened = cl::watcher::open(options, {interval, std::nullopt});
-  EXPECT_TRUE(opened) << opened.error().message();
-  return std::move(opened).value();
-}
+/// A collector and its watcher.
+struct watching {
+  std::unique_ptr<cl::collector> with;
+  std::unique_ptr<cl::watcher> watcher;
 
-cl::snapshot next(cl::watcher& of) {
-  auto made = of.next();
+  explicit watching(const cl::collect_options& options, cl::watch_options how = {100ms, std::nullopt})
+      : with(std::make_unique<cl::collector>(cl::collector::open(options).value())),
+        watcher(std::make_unique<cl::watcher>(cl::watcher::open(*with, how).value())) {}
+};
+
+cl::snapshot next(watching& of) {
+  auto made = of.watcher->next();
   EXPECT_TRUE(made) << made.error().message();
   return made ? std::move(made).value() : cl::snapshot();
 }
@@ -67,7 +73,7 @@ std::string actual(const sim::simulation& of) {
 }
 
 /// The next snapshot of which it holds, of at most 40.
-cl::snapshot until(cl::watcher& of, const std::function<bool(const cl::snapshot&)>& holds) {
+cl::snapshot until(watching& of, const std::function<bool(const cl::snapshot&)>& holds) {
   for (int i = 0; i < 40; ++i)
     if (cl::snapshot got = next(of); holds(got)) return got;
   ADD_FAILURE() << "it never was so";
@@ -76,7 +82,7 @@ cl::snapshot until(cl::watcher& of, const std::function<bool(const cl::snapshot&
 
 TEST(watcher, many_sweeps_make_one_list_each_of_nodes_and_pods) {
   const cluster_fixture world(small());
-  auto watch = watching(world.options());
+  watching watch(world.options());
   for (int i = 0; i < 12; ++i) {
     const cl::snapshot got = next(watch);
     EXPECT_EQ(got.pages.size(), 3u);
@@ -92,7 +98,7 @@ TEST(watcher, many_sweeps_make_one_list_each_of_nodes_and_pods) {
 
 TEST(watcher, what_comes_and_goes_is_seen_without_a_list) {
   const cluster_fixture world(small(4, 8));
-  auto watch = watching(world.options(cl::route::direct));
+  watching watch(world.options(cl::route::direct));
   next(watch);
   const std::function<void()> changes[] = {
       [&] { world.running->replace_pods(1, 3); },
@@ -118,7 +124,7 @@ TEST(watcher, however_a_watch_ends_nothing_is_missed) {
   for (const std::string how : {"in-order", "in-half", "garbled", "forgotten"}) {
     SCOPED_TRACE(how);
     const cluster_fixture world(small(2, 6));
-    auto watch = watching(world.options());
+    watching watch(world.options());
     next(watch);
     until(watch, [&](const cl::snapshot& of) { return of.inventory_age == 0ms; });
     world.running->end_watches(how);
@@ -140,7 +146,7 @@ TEST(watcher, however_a_watch_ends_nothing_is_missed) {
 
 TEST(watcher, while_the_api_server_is_away_the_last_known_nodes_are_scraped) {
   const cluster_fixture world(small());
-  auto watch = watching(world.options(cl::route::direct));
+  watching watch(world.options(cl::route::direct));
   next(watch);
   const std::string before = actual(*world.running);
   world.running->pause_api(true);
@@ -161,9 +167,9 @@ TEST(watcher, while_the_api_server_is_away_the_last_known_nodes_are_scraped) {
 TEST(watcher, an_api_server_that_was_never_there_is_the_error_of_each_sweep_until_it_comes) {
   const cluster_fixture world(small(1, 2));
   world.running->pause_api(true);
-  auto watch = watching(world.options());
+  watching watch(world.options());
   for (int i = 0; i < 3; ++i) {
-    const auto got = watch.next();
+    const auto got = watch.watcher->next();
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().code, cl::errc::connect_refused);
     EXPECT_NE(got.error().message().find("API server"), std::string::npos);
@@ -178,7 +184,7 @@ TEST(watcher, who_may_not_watch_lists_at_each_sweep_and_is_told_once) {
     made.denied = {"watch"};
     return made;
   }());
-  auto watch = watching(world.options());
+  watching watch(world.options());
   std::vector<std::string> said;
   for (int i = 0; i < 6; ++i) {
     if (i == 4) world.running->replace_pods(0, 1);
@@ -201,7 +207,7 @@ TEST(watcher, pods_that_may_not_be_listed_are_not_asked_for_again_and_again) {
     made.denied = {"pods"};
     return made;
   }());
-  auto watch = watching(world.options());
+  watching watch(world.options());
   for (int i = 0; i < 8; ++i) {
     const cl::snapshot got = next(watch);
     EXPECT_EQ(got.pages.size(), 2u);
@@ -222,7 +228,7 @@ TEST(watcher, pods_that_may_not_be_listed_are_not_asked_for_again_and_again) {
 TEST(watcher, a_server_that_ends_each_watch_at_once_is_asked_more_and_more_rarely) {
   const cluster_fixture world(small(1, 2));
   world.running->watches_last(0ms);
-  auto watch = watching(world.options());
+  watching watch(world.options());
   for (int i = 0; i < 30; ++i) EXPECT_EQ(next(watch).pages.size(), 1u);  // three seconds
   EXPECT_GE(world.running->counts().watches, 4u);
   EXPECT_LE(world.running->counts().watches, 10u);
@@ -236,9 +242,9 @@ TEST(watcher, an_address_that_another_node_has_now_is_noticed) {
     const cluster_fixture world(what);
     auto options = world.options(cl::route::direct);
     options.kubelet_tls = mode;
-    auto watch = watching(options);
+    watching watch(options);
     const cl::snapshot first = next(watch);
-    const auto pins = watch.with().pins();
+    const auto pins = watch.with->pins();
     next(watch);
     world.running->replace_node(1, false);
     const std::string now = actual(*world.running);
@@ -252,7 +258,7 @@ TEST(watcher, an_address_that_another_node_has_now_is_noticed) {
     EXPECT_EQ(next(watch).warnings, std::vector<std::string>());
     if (mode != cl::tls_mode::pin) continue;
     // The key of the machine that is gone is forgotten, that of the other one is held from now on.
-    const auto after = watch.with().pins();
+    const auto after = watch.with->pins();
     EXPECT_EQ(after.size(), 3u);
     EXPECT_EQ(after.count(first.inventory.nodes[1].uid), 0u);
     EXPECT_NE(after.at(got.inventory.nodes[1].uid), pins.at(first.inventory.nodes[1].uid));
@@ -267,10 +273,8 @@ TEST(watcher, nodes_have_their_places_in_the_interval_and_the_sweep_ends_within_
   const cluster_fixture world(what);
   auto options = world.options(cl::route::direct);
   options.timeout = 600ms;
-  auto opened = cl::watcher::open(options, {1200ms, true});
-  ASSERT_TRUE(opened);
+  watching watch(options, {1200ms, true});
   std::map<std::string, std::vector<double>> places;
-  cl::watcher& watch = *opened;
   for (const cl::outcome& of : next(watch).outcomes) places[of.node].clear();  // which is not spread
   for (int i = 0; i < 3; ++i) {
     const cl::snapshot got = next(watch);
@@ -290,12 +294,12 @@ TEST(watcher, nodes_have_their_places_in_the_interval_and_the_sweep_ends_within_
   EXPECT_LT(least, 0.15);
   EXPECT_GT(most, 0.4);
   EXPECT_LT(most, 0.65);
-  EXPECT_EQ(watch.missed(), 0u);
+  EXPECT_EQ(watch.watcher->missed(), 0u);
 }
 
 TEST(watcher, a_stop_ends_the_wait_and_every_socket_at_once) {
   const cluster_fixture world(small(1, 2));
-  auto watch = watching(world.options(), 60s);
+  watching watch(world.options(), {60s, std::nullopt});
   next(watch);
   std::stop_source stop;
   std::jthread later([&] {
@@ -303,30 +307,55 @@ TEST(watcher, a_stop_ends_the_wait_and_every_socket_at_once) {
     stop.request_stop();
   });
   const auto begun = clock::now();
-  const auto got = watch.next(stop.get_token());
+  const auto got = watch.watcher->next(stop.get_token());
   EXPECT_LT(clock::now() - begun, 2s);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, cl::errc::cancelled);
 }
 
+TEST(watcher, without_it_a_collector_lists_again_or_keeps_its_own_watches) {
+  const cluster_fixture world(small(1, 4));
+  watching watch(world.options());
+  next(watch);
+  watch.watcher.reset();
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(watch.with->sweep());
+  EXPECT_EQ(world.running->counts().node_lists, 3u);
+
+  auto options = world.options();
+  options.watch_objects = true;
+  auto alone = cl::collector::open(options);
+  ASSERT_TRUE(alone);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(alone->sweep());
+    world.running->replace_pods(0, 1);
+  }
+  alone->keep_fresh(clock::now() + 200ms);
+  const auto got = alone->sweep();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(told(*got), actual(*world.running));
+  EXPECT_EQ(world.running->counts().node_lists, 4u);
+}
+
 TEST(watcher, run_gives_snapshots_until_told) {
   const cluster_fixture world(small(1, 2));
-  auto watch = watching(world.options());
+  watching watch(world.options());
   int count = 0;
-  watch.run([&](cl::result<cl::snapshot> got) {
+  watch.watcher->run([&](cl::result<cl::snapshot> got) {
     EXPECT_TRUE(got);
     return ++count < 3;
   });
   EXPECT_EQ(count, 3);
   std::stop_source stop;
-  watch.run([&](cl::result<cl::snapshot>) { return stop.request_stop(); }, stop.get_token());
+  watch.watcher->run([&](cl::result<cl::snapshot>) { return stop.request_stop(); }, stop.get_token());
   EXPECT_TRUE(stop.stop_requested());
 }
 
 TEST(watcher, intervals_that_cannot_be) {
   const cluster_fixture world(small(1, 1));
+  auto collector = cl::collector::open(world.options());
+  ASSERT_TRUE(collector);
   for (const auto interval : {0ms, 99ms, 86'400'001ms})
-    EXPECT_EQ(cl::watcher::open(world.options(), {interval, std::nullopt}).error().code, cl::errc::invalid_argument);
+    EXPECT_EQ(cl::watcher::open(*collector, {interval, std::nullopt}).error().code, cl::errc::invalid_argument);
 }
 
 TEST(ticks, are_a_fixed_grid_and_those_that_passed_are_missed) {
