@@ -5,7 +5,7 @@ BUILD := build/tests
 PYTHON := .venv/bin/python
 SOURCES = $(shell find include src bindings simulate python CMakeLists.txt cmake pyproject.toml -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help setup demo image-context image bench-readers bench bench-sweeps bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 avx512 consumers lint clean
+.PHONY: help setup demo image-context image bench-readers bench bench-sweeps bench-watch bench-check test check check-rest sanitize threads fuzz soak coverage peers apiserver kubelet page arm64 avx512 consumers lint clean
 
 help:
 	@echo 'make demo     scrape a simulated cluster of 20 nodes and show a table'
@@ -22,6 +22,8 @@ help:
 	@echo '              with WRITE=docs/performance.md into its tables'
 	@echo 'make bench-sweeps  100, 1,000 and 5,000 nodes, peers on the same targets, hostile nodes; 40 minutes;'
 	@echo '              with WRITE=docs/performance.md into its tables'
+	@echo 'make bench-watch  an hour of watching at 1 s while nodes and pods come and go: memory, descriptors'
+	@echo '              and threads minute by minute; MINUTES=20 for less'
 	@echo 'make soak     small pages by chance, read by every kernel: RUNS=100000000 SEED=1'
 	@echo 'make coverage  lines and branches of the parser that no test reaches, held to docs/coverage.md'
 	@echo 'make avx512   the kernel of AVX-512 on this processor, or in an emulator that has it'
@@ -67,6 +69,12 @@ bench: setup build/bench/benchmarks/computelocator_bench
 	@tools/peers go_parsers.so
 	@$(PYTHON) benchmarks/run.py $(if $(WRITE),--write $(WRITE))
 
+MINUTES ?= 60
+bench-watch: setup
+	@mkdir -p build
+	@$(MAKE) --no-print-directory .venv/.package
+	@$(PYTHON) benchmarks/watch_hour.py --minutes $(MINUTES)
+
 bench-check: setup build/bench/benchmarks/computelocator_bench
 	@$(MAKE) --no-print-directory .venv/.package
 	@tools/peers go_parsers.so
@@ -107,8 +115,9 @@ threads: setup
 	@echo '== C++: the rooms with threads under the thread sanitizer'
 	@mkdir -p build
 	@cmake -S . -B build/threads -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS='-O1 -fsanitize=thread -Wno-tsan' -DCOMPUTELOCATOR_BUILD_EXAMPLES=OFF >build/threads.log 2>&1 || { cat build/threads.log; exit 1; }
-	@cmake --build build/threads --target computelocator_scrape_test computelocator_history_test
+	@cmake --build build/threads --target computelocator_scrape_test computelocator_watcher_test computelocator_history_test
 	@build/threads/tests/computelocator_scrape_test --gtest_brief=1
+	@build/threads/tests/computelocator_watcher_test --gtest_brief=1
 	@build/threads/tests/computelocator_history_test --gtest_brief=1
 
 FUZZ_SECONDS ?= 20

@@ -338,8 +338,8 @@ void simulation::replace_pods(std::size_t node, std::size_t count) {
 }
 
 void simulation::replace_node(std::size_t node, bool keep_name) {
+  new_key(node);  // first: whoever holds the key of a node is not to take one for the other
   state_->change(node, [&](cluster& of) { of.replace_node(node, keep_name); });
-  new_key(node);
 }
 
 void simulation::remove_node(std::size_t node) {

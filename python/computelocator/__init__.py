@@ -7,7 +7,7 @@ r"""Container metrics of a whole Kubernetes cluster, straight into pandas.
 1
 
 ``cl.scrape()`` gets the pages of a cluster, ``cl.scrape_targets()`` those of any exporter;
-``cl.simulate()`` makes a cluster to try it on.
+``cl.watch()`` does it again and again; ``cl.simulate()`` makes a cluster to try it on.
 """
 
 from computelocator._connect import Connection, connect
@@ -32,7 +32,9 @@ from computelocator._verbs import (
     parse,
     read_prometheus_json,
     scrape,
+    watch,
 )
+from computelocator._watch import Watcher
 
 __all__ = [
     "AuthError",
@@ -48,6 +50,7 @@ __all__ = [
     "Snapshot",
     "TLSError",
     "TargetCollector",
+    "Watcher",
     "__version__",
     "connect",
     "container_metrics",
@@ -56,4 +59,5 @@ __all__ = [
     "scrape",
     "scrape_targets",
     "simulate",
+    "watch",
 ]

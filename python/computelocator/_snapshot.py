@@ -90,8 +90,18 @@ class Snapshot:
 
     @property
     def warnings(self) -> list[str]:
-        """What a Prometheus server said beside its answer, and what of it was left out."""
+        """What is not as it should be, though there is something.
+
+        Of `watch`: that nodes and pods are the last known ones and why, or are listed since they
+        may not be watched; addresses that another node has now. Of a Prometheus server: what it
+        said beside its answer, and what of it was left out.
+        """
         return self._core.warnings
+
+    @property
+    def inventory_age(self) -> float:
+        """Seconds since nodes and pods were known to be current; 0 while watches tell of them."""
+        return self._core.inventory_age_ms / 1000
 
     def page(self, node: str) -> bytes | None:
         """Give the page of a node as it came, inflated; None unless pages were kept."""

@@ -11,6 +11,7 @@ from typing import Any
 from computelocator import _core
 from computelocator._errors import ScrapeInterrupted
 from computelocator._snapshot import Snapshot
+from computelocator._watch import Interval, Watcher
 
 Path = str | os.PathLike[str]
 Names = str | Sequence[str]
@@ -371,6 +372,57 @@ class Collector:
             raise raised
         assert snapshot is not None
         return snapshot
+
+    def watch(self, interval: Interval = "15s", *, spread: bool | None = None) -> Watcher:
+        """Sweep again and again, with nodes and pods kept fresh by watches; see `watch`.
+
+        The collector itself is not to sweep meanwhile.
+        """
+        return Watcher(self, interval=interval, spread=spread)
+
+
+def watch(interval: Interval = "15s", *, spread: bool | None = None, **options: Any) -> Watcher:
+    """Scrape a cluster again and again, at fixed times.
+
+    Nodes and pods are listed once and then watched. While the API server is away the last known
+    ones are scraped: ``Snapshot.warnings`` says so, and ``Snapshot.inventory_age`` how old they
+    are. A time that passes while a sweep is under way, or its snapshot is dealt with, is left out.
+
+    Parameters
+    ----------
+    interval : str, float or timedelta
+        From the beginning of one sweep to that of the next: "15s", seconds, or a timedelta; at
+        least 0.1 s.
+    spread : bool, optional
+        Whether nodes are asked at different times of the interval, each always at the same. Each
+        sweep ends within its interval then. Default: where that is 5 s or more.
+    **options
+        Those of `scrape`, but for ``progress``.
+
+    Returns
+    -------
+    Watcher
+        An iterator of snapshots, and a context manager.
+
+    Raises
+    ------
+    ConfigurationError
+        No cluster can be found, or an option cannot be.
+
+    Examples
+    --------
+    >>> import computelocator as cl
+    >>> history = cl.History()
+    >>> with cl.simulate(nodes=2, pods=4) as cluster:
+    ...     with cl.watch("100ms", kubeconfig=cluster.kubeconfig) as snapshots:
+    ...         for snap in snapshots:
+    ...             history.add(snap)
+    ...             if history.sweeps == 3:
+    ...                 break
+    ...     cluster.tell("counts")["node_lists"]
+    1
+    """
+    return Collector(**options).watch(interval, spread=spread)
 
 
 def scrape(

@@ -15,18 +15,21 @@ import resource
 import shutil
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from computelocator import _core, _doctor, _simulate, _write
+from computelocator import _core, _doctor, _simulate, _top, _write
 from computelocator._errors import ComputeLocatorError, ScrapeInterrupted
+from computelocator._history import History
 from computelocator._snapshot import TABLES, Snapshot
 from computelocator._targets import TargetCollector
 from computelocator._verbs import KUBELET_PATHS, Collector, parse
 from computelocator.aggregate import _command as aggregate
 from computelocator.observe import _command as observe
+from computelocator.serve._units import seconds
 from computelocator.workload import _command as workload
 
 FORMATS = ("table", "csv", "jsonl", "parquet", "arrow")
@@ -255,13 +258,19 @@ def collector_of(options: argparse.Namespace, kubeconfig: str | None) -> Collect
     )
 
 
-def sweep(options: argparse.Namespace, kubeconfig: str | None) -> tuple[Snapshot, bool]:
-    """Scrape once as the options say; True where it was interrupted."""
+def open_collector(options: argparse.Namespace, kubeconfig: str | None) -> Collector:
+    """Make it, and say what it warns of."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         collector = collector_of(options, kubeconfig)
     for each in said:
         complain(f"warning: {each.message}")
+    return collector
+
+
+def sweep(options: argparse.Namespace, kubeconfig: str | None) -> tuple[Snapshot, bool]:
+    """Scrape once as the options say; True where it was interrupted."""
+    collector = open_collector(options, kubeconfig)
     what = "targets" if of_targets(options) else "nodes"
     progress = Progress(what) if sys.stderr.isatty() else None
     try:
@@ -321,6 +330,39 @@ def run_doctor(options: argparse.Namespace) -> int:
         if each.state == _doctor.WRONG:
             status = status or 1
     return status
+
+
+def run_top(options: argparse.Namespace) -> int:
+    """``computelocator top``."""
+    history = History(max_bytes=64 << 20, max_age="5m")
+    left = 1 if options.once else options.count
+    terminal = sys.stdout.isatty() and not options.once
+    begun = time.monotonic()
+    try:
+        with open_collector(options, options.kubeconfig).watch(options.interval) as watcher:
+            for snapshot in watcher:
+                history.add(snapshot)
+                found = _top.rows(history, snapshot, options.by)
+                rates_known = any(row.cpu is not None for row in found)
+                if options.once and not rates_known and time.monotonic() - begun < 60:
+                    continue  # a kubelet counts CPU anew every 10 to 20 s
+                head = _top.heading(snapshot, watcher.missed)
+                most = options.rows
+                if terminal and most is None:
+                    most = shutil.get_terminal_size().lines - len(head) - 3
+                shown = [*head, *_top.lines(found, options.by, options.sort, most)]
+                if terminal:
+                    width = shutil.get_terminal_size().columns
+                    text = "".join(f"{line[:width]}\x1b[K\n" for line in shown)
+                    sys.stdout.write(f"\x1b[H{text}\x1b[J")
+                else:
+                    sys.stdout.write("\n".join(shown) + "\n\n")
+                sys.stdout.flush()
+                if left is not None and (left := left - 1) == 0:
+                    break
+    except KeyboardInterrupt:
+        pass  # the way to leave it
+    return 0
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -513,6 +555,18 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
     add_scraping(doctor)
     doctor.set_defaults(run=run_doctor)
+
+    top = verbs.add_parser("top", help="show who uses CPU and memory, again and again")
+    top.add_argument("--kubeconfig", metavar="FILE", help="default: as kubectl finds it")
+    top.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
+    top.add_argument("--interval", type=seconds, default=5.0, metavar="TIME", help="(5s)")
+    top.add_argument("--by", choices=_top.BY, default="pod")
+    top.add_argument("--sort", choices=("cpu", "memory"), default="cpu")
+    top.add_argument("--rows", type=positive, metavar="N", help="default: what a terminal shows")
+    top.add_argument("--count", type=positive, metavar="N", help="end after so many tables")
+    top.add_argument("--once", action="store_true", help="one table, as soon as CPU use is known")
+    add_scraping(top)
+    top.set_defaults(run=run_top)
 
     one = verbs.add_parser("parse", help="read a page from a file or from standard input")
     one.add_argument("file", metavar="FILE|-", help="text or gzip")

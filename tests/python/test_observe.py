@@ -61,7 +61,8 @@ def test_when_sweeps_fail_the_last_one_stays_and_says_its_age():
             assert ready(observer)[0] == 200
             assert figure(observer, "computelocator_last_sweep_age_seconds") > 1
             said = [line for line in observer.said if line.startswith("observe: ") and "http://" not in line]
-            assert len(said) == 1, said  # once, not at each tick
+            # Each once, not at each tick: nodes are the last known ones, pods, too; all nodes failed.
+            assert len(said) == len(set(said)) <= 3 and "nodes failed" in "".join(said), said
     finally:
         cluster.close()
 

@@ -56,8 +56,10 @@ def make(sweeper: Sweeper, figures: Figures) -> FastAPI:
     def current(of: str, **wanted: list[str] | None) -> Found:
         sweep = latest()
         table = kept(arrow().table(sweep.snapshot.table(of)), **wanted)
-        missing = (sweeper.failure,) if sweeper.failure else ()
-        return Found(table, f"{born}-{sweep.number}", sweep.ended, missing)
+        missing = [sweeper.failure] if sweeper.failure else []
+        if sweep.snapshot.inventory_age > 1:
+            missing += sweep.snapshot.warnings
+        return Found(table, f"{born}-{sweep.number}", sweep.ended, tuple(missing))
 
     def now(of: str, what: str) -> None:
         def route(

@@ -18,10 +18,6 @@ from computelocator.observe._peers import Peers
 from computelocator.serve._figures import Figures
 
 
-class Stopped(Exception):
-    """The sweep is to end: the service ends."""
-
-
 @dataclass(frozen=True)
 class Sweep:
     """The newest sweep that gave something."""
@@ -34,7 +30,7 @@ class Sweep:
 class Sweeper:
     """Sweeps in a thread of its own; whoever reads `latest` never waits for it.
 
-    A sweep that fails leaves the last one in place, with its age.
+    A sweep that fails, or whose kubelets all do, leaves the last one in place, with its age.
     """
 
     def __init__(
@@ -48,9 +44,11 @@ class Sweeper:
         after: Callable[[], object] = lambda: None,
     ) -> None:
         self._collector = collector
+        self._watcher = collector.watch(interval)
         self._peers = peers
         self._after = after
         self._interval = interval
+        self._warned: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
         self._active = time.monotonic()
@@ -69,12 +67,17 @@ class Sweeper:
             ("history_dropped_samples_total", "Samples that gave way", lambda: history.dropped),
             ("history_seconds", "Time that the history spans", self._span),
             ("samples", "Samples of the newest sweep", self._samples),
+            ("inventory_age_seconds", "Since nodes and pods were known", self._inventory_age),
+            ("missed_sweeps_total", "Times left out", lambda: self._watcher.missed),
         ):
             kind = "counter" if name.endswith("_total") else "gauge"
             figures.gauge(f"computelocator_{name}", help, ask, kind)
 
     def _of_latest(self, what: str) -> float:
         return float(getattr(self.latest.snapshot, what)) if self.latest else 0.0
+
+    def _inventory_age(self) -> float:
+        return self.latest.snapshot.inventory_age if self.latest else -1.0
 
     def _samples(self) -> float:
         return float(len(self.latest.snapshot)) if self.latest else 0.0
@@ -94,6 +97,7 @@ class Sweeper:
     def stop(self) -> None:
         """End, also in the middle of a sweep."""
         self._stop.set()
+        self._watcher.close()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
@@ -110,17 +114,19 @@ class Sweeper:
             return False, f"no sweep has given anything yet; {why}"
         return True, f"the newest sweep is {self.age():.1f} s old"
 
-    def _check(self, done: int, failed: int, total: int) -> None:
-        if self._stop.is_set():
-            raise Stopped
-
     def sweep(self) -> None:
-        """Sweep once; a failure is told and kept."""
+        """Sweep once, at the next time; a failure is told and kept."""
         try:
             if self._peers is not None:
                 replicas = self._peers.look()
                 self._collector.share(self._peers.me, replicas)
-            snapshot = self._collector.sweep(progress=self._check)
+            snapshot = self._watcher.next()
+            if snapshot is None:
+                return
+            self._warn(snapshot.warnings)
+            if self.latest and snapshot.failed == snapshot.targets > 0:
+                self._tell(self._failures(snapshot))
+                return
             self.history.add(snapshot)
             number = self.latest.number + 1 if self.latest else 1
             self.latest = Sweep(snapshot, number, time.time())
@@ -149,15 +155,14 @@ class Sweeper:
             )
         self.failure = failure
 
+    def _warn(self, warnings: list[str]) -> None:
+        """Say likewise what the snapshot is to be taken with."""
+        for each in warnings:
+            if each not in self._warned:
+                print(f"observe: warning: {printable(each)}", file=sys.stderr, flush=True)
+        self._warned = warnings
+
     def _loop(self) -> None:
-        next_tick = time.monotonic()
         while not self._stop.is_set():
             self._active = time.monotonic()
-            try:
-                self.sweep()
-            except Stopped:
-                return
-            self._active = time.monotonic()
-            # A sweep that took longer than the interval does not make two begin at once.
-            next_tick = max(next_tick + self._interval, self._active)
-            self._stop.wait(next_tick - time.monotonic())
+            self.sweep()
