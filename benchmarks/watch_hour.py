@@ -36,7 +36,7 @@ def main():
 
     history = cl.History(max_bytes=8 << 20, max_age="2m")
     print(f"{NODES} nodes of {PODS} pods, 30 pods a second and a node every 3 s replaced, every {options.interval}\n")
-    print("| minute | sweeps | left out | samples | failed | last known | MiB | descriptors | threads | history MiB |")
+    print("| minute | sweeps | left out | samples | failed | warned | MiB | descriptors | threads | history MiB |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     figures = []
     sweeps = failed = stale = minute = samples = 0
