@@ -71,6 +71,8 @@ class page {
     return made;
   }
 
+  const std::string& text() const { return text_; }
+
  private:
   std::string text_;
 };
@@ -628,6 +630,29 @@ TEST(history_threads, one_writes_while_many_read) {
   over = true;
   for (std::thread& each : readers) each.join();
   EXPECT_EQ(history.sweeps(), 60u);
+}
+
+TEST(history, a_machine_under_the_name_of_another_begins_anew) {
+  for (const bool same : {true, false}) {
+    cl::history history;
+    for (const int round : {0, 1}) {
+      page of;
+      of.cpu(R"(container="",id="/",image="",name="",namespace="",pod="")", 100 + 50 * round, t0 + 10'000 * round);
+      cl::label_cache cache;
+      const cl::column_result read = cl::read_columns(of.text(), cache);
+      const cl::node_page pages[] = {{&read.columns, "node-a", t0 + 10'000 * round}};
+      cl::inventory known;
+      known.nodes.emplace_back().name = "node-a";
+      known.nodes[0].uid = same || round == 0 ? "one" : "other";
+      history.add(pages, known, t0 + 10'000 * round);
+    }
+    cl::history_query nodes;
+    nodes.level = cl::reading_level::node;
+    EXPECT_EQ(whole(history.series(nodes), "restarts", 0), same ? 0 : 1);
+    const cl::table increase = history.changes(cl::change::increase, nodes);
+    ASSERT_EQ(increase.rows, 1u);
+    EXPECT_EQ(number(increase, "value", 0), same ? 50 : 150);
+  }
 }
 
 }  // namespace

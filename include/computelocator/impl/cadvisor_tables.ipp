@@ -320,6 +320,9 @@ void for_each_reading(std::span<const node_page> pages, const inventory& known, 
         made.container = each.container;
         made.id = each.id;
         made.network_id = each.network_id;
+        // Every machine has the cgroup "/": what tells one from another is the UID, where it is known.
+        if (level == reading_level::node && each.node_spec && !each.node_spec->uid.empty())
+          made.id = made.network_id = each.node_spec->uid;
         made.started_s = each.start;
         made.value = each.value;
         made.time_ms = each.time;
