@@ -154,6 +154,7 @@ struct collector::state {
   /// What is due of it.
   template <class T>
   void go_on(const std::shared_ptr<detail::collect_::followed<T>>& of, std::chrono::steady_clock::time_point now);
+  void let_end();
   void go_on_all(std::chrono::steady_clock::time_point now);
   /// Whether a list is to be waited for, begun by now.
   template <class T>

@@ -98,7 +98,7 @@ void collector::state::watch_ended(detail::collect_::followed<T>& of, http_answe
   const bool began = of.doing == phase::watching;
   of.doing = phase::idle;
   of.due = now;
-  if (now - of.begun >= detail::collect_::good_watch) of.failures = 0;
+  if (began && now - of.begun >= detail::collect_::good_watch) of.failures = 0;
   if (!of.step && answer.failure && answer.failure->code == errc::cancelled) return;
   if (!began && answer.failure) {
     answer.failure->where = where();
@@ -164,7 +164,13 @@ void collector::state::follow(std::chrono::steady_clock::time_point until, const
     if (report) report(0, 0, 0);
   }
   client.hold(false);
-  if (stop.stop_requested()) client.run(std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+  if (stop.stop_requested()) let_end();
+}
+
+/// What was cancelled has its sockets closed, and is told of it here.
+void collector::state::let_end() {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  while (client.under_way() > 0 && std::chrono::steady_clock::now() < until) client.run(until);
 }
 
 template <class T>

@@ -42,7 +42,7 @@ watcher::~watcher() {
   collector::state& of = *state_->with->state_;
   of.options.watch_objects = false;
   of.client.cancel();
-  of.client.run(std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+  of.let_end();
 }
 
 result<snapshot> watcher::next(std::stop_token stop, const progress_report& report) {

@@ -602,7 +602,8 @@ http_client::~http_client() {
   cancel();
   close_kept();
   hold(false);
-  run(clock::now() + std::chrono::seconds(1));
+  // What was posted may call leave().
+  for (const auto until = clock::now() + std::chrono::seconds(1); under_way() > 0 && clock::now() < until;) run(until);
 }
 
 void http_client::get(http_request request, handler done) {

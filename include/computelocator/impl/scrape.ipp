@@ -77,6 +77,7 @@ struct scraper::run : std::enable_shared_from_this<run> {
   std::size_t in_flight = 0, reserved = 0;  // of pages not yet released, and of those under way
   std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
   bool stopped = false;
+  bool returned = false;  // sweep() has: what was posted before comes too late
 
   struct job {
     std::size_t index = 0;
@@ -123,6 +124,7 @@ struct scraper::run : std::enable_shared_from_this<run> {
   }
 
   void fill() {
+    if (returned) return;
     const auto now = std::chrono::steady_clock::now();
     const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now - begun);
     // Pages that wait for a parser count: to get more than can be parsed takes memory and no less time.
@@ -392,6 +394,7 @@ void scraper::sweep(std::span<const target> targets, const scrape_events& events
     running->wake(std::chrono::steady_clock::now());
     if (events.tick) events.tick();
   }
+  running->returned = true;
   client_->hold(false);
   if (last_bytes_.size() > 2 * targets.size() + 100) last_bytes_.clear();  // most are of nodes that are gone
 }
