@@ -239,7 +239,11 @@ def test_control_c_ends_it_at_once_and_keeps_what_was_done(tmp_path):
                 print("kept", len(stopped.snapshot.pods()), stopped.snapshot.interrupted, flush=True)
         """
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    # Whoever runs the tests in the background may have told all children to ignore it.
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     for line in process.stdout:
         if line.strip() == "3":
             process.send_signal(signal.SIGINT)
