@@ -442,6 +442,18 @@ TEST(kernels, long_numbers_at_the_end_of_a_page) {
       }
 }
 
+// Found by fuzzing: a byte was read behind a long name and a blank that end the page.
+TEST(kernels, a_name_and_a_blank_at_the_end_of_a_page) {
+  const guarded memory(4096);
+  for (std::size_t size = 1; size < 300; ++size)
+    for (const std::string& behind : {std::string(" "), std::string("{"), std::string(" {"), std::string("  "), std::string()})
+      for (const parse_options& way : ways) {
+        const std::string_view page = memory.at_end(std::string(size, 'o') + behind);
+        const auto expected = tests::transcript::of(page, way, detail::scalar_kernel);
+        each_kernel([&](const detail::kernel& kernel) { ASSERT_EQ(tests::transcript::of(page, way, kernel), expected) << kernel.name << " " << page; });
+      }
+}
+
 TEST(kernels, skip_the_same_lines) {
   struct choosy {
     std::string said;

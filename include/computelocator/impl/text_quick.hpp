@@ -39,7 +39,7 @@ template <class Sink>
     if (*at == '{') {
       at = quick_labels(at);
       if (at == nullptr) return false;
-    } else if (*at != ' ' || at[1] == '{' || detail::is_blank(at[1])) {
+    } else if (*at != ' ' || at + 1 == page_.data() + page_.size() || at[1] == '{' || detail::is_blank(at[1])) {
       return false;  // text 0.0.4 takes labels behind a blank
     }
     while (index_.cursor >= index_.count())
