@@ -248,13 +248,17 @@ TEST(watcher, an_address_that_another_node_has_now_is_noticed) {
     next(watch);
     world.running->replace_node(1, false);
     const std::string now = actual(*world.running);
-    const cl::snapshot got = until(watch, [&](const cl::snapshot& of) { return told(of) == now; });
+    bool apart = false;  // on a slow machine a sweep may fall between the end of the one and the beginning of the other
+    const cl::snapshot got = until(watch, [&](const cl::snapshot& of) {
+      apart = apart || of.inventory.nodes.size() < 3;
+      return told(of) == now;
+    });
     for (const cl::outcome& of : got.outcomes) EXPECT_EQ(code_of(of), "") << of.node;
     EXPECT_EQ(got.outcomes[1].node, "node-001-1");
     EXPECT_GT(got.outcomes[1].tls_time.count(), 0) << "a connection to the node before was used";
     EXPECT_EQ(got.outcomes[0].tls_time.count(), 0);
-    ASSERT_EQ(got.warnings.size(), 1u);
-    EXPECT_EQ(got.warnings[0], "node-001-1 has the address 127.1.0.2 that node-001 had before");
+    EXPECT_EQ(got.warnings, apart ? std::vector<std::string>()
+                                  : std::vector<std::string>{"node-001-1 has the address 127.1.0.2 that node-001 had before"});
     EXPECT_EQ(next(watch).warnings, std::vector<std::string>());
     if (mode != cl::tls_mode::pin) continue;
     // The key of the machine that is gone is forgotten, that of the other one is held from now on.
