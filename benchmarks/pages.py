@@ -27,6 +27,12 @@ CAPTURES = {
 SHAPES = ("long-names", "metadata", "escapes", "utf-8", "decimals", "short-lines")
 
 
+def replace_tables(page, begin, end, lines):
+    """Put `lines` between the marks of a Markdown page, in place of what was there."""
+    before, rest = page.read_text().split(begin)
+    page.write_text(before + begin + "\n".join(lines) + end + rest.split(end)[1])
+
+
 def captures():
     root = Path(os.environ.get("COMPUTELOCATOR_SHARED", ROOT.parent / "shared")) / "data" / "captures"
     for name, file in CAPTURES.items():

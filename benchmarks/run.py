@@ -301,8 +301,7 @@ def main():
     lines.append(f"{given.rounds} rounds, {time.time() - begun:.0f} s in all.\n")
     print(lines[-1])
     if given.write:
-        before, rest = given.write.read_text().split(BEGIN)
-        given.write.write_text(before + BEGIN + "\n".join(lines) + END + rest.split(END)[1])
+        pages.replace_tables(given.write, BEGIN, END, lines)
     return None
 
 
