@@ -162,7 +162,6 @@ exporter_options exporters_of(const py::dict& given) {
     else if (name == "password_file") made.who.password_file = py::cast<std::string>(value);
     else if (name == "certificate") made.who.client_certificate_file = py::cast<std::string>(value);
     else if (name == "key") made.who.client_key_file = py::cast<std::string>(value);
-    else if (name == "over_http") made.who.over_http = py::cast<bool>(value);
     else throw py::key_error(name);
   }
   return made;

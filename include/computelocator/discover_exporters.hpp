@@ -29,7 +29,6 @@ struct exporter_credentials {
   std::string token_file;               ///< a bearer token
   std::string username, password_file;  ///< basic authentication
   std::string client_certificate_file, client_key_file;
-  bool over_http = false;               ///< token and password also go over plain HTTP
 };
 
 /// Reads the files that `who` names. errc::invalid_argument where it cannot be, errc::file_failed or

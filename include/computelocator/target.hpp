@@ -41,8 +41,8 @@ struct exec_plugin {
   std::string install_hint;          ///< shown where the program is missing
 };
 
-/// Who we are to a peer. A token goes only to a peer that is verified or pinned, and over plain HTTP
-/// only where `over_http` says so.
+/// Who we are to a peer. A token goes only to a peer that is verified or pinned,
+/// never over plain HTTP.
 struct credentials {
   secret token;                    ///< bearer token given as text
   std::string token_file;          ///< read again at most every 60 s, and once after a 401
@@ -53,7 +53,6 @@ struct credentials {
   std::shared_ptr<const exec_plugin> exec;  ///< gives what stands above; run by whoever asks the API server
   std::string username;            ///< basic authentication
   secret password;
-  bool over_http = false;          ///< token and password also go over plain HTTP: never set for a cluster's
 };
 
 /// How a proxy is asked for a way to the peer.

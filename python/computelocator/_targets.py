@@ -65,7 +65,6 @@ class TargetCollector(Collector):
         certificate: Path | None = None,
         key: Path | None = None,
         tls: str = "verify",
-        credentials_over_http: bool = False,
         kubeconfig: Path | None = None,
         context: str | None = None,
         exec_plugins: str = "auto",
@@ -120,7 +119,6 @@ class TargetCollector(Collector):
                     "password_file": path(password_file),
                     "certificate": path(certificate),
                     "key": path(key),
-                    "over_http": credentials_over_http,
                 },
                 **bounds(timeout, concurrency, max_page_bytes, policy),
             }
@@ -145,7 +143,6 @@ def scrape_targets(
     certificate: Path | None = None,
     key: Path | None = None,
     tls: str = "verify",
-    credentials_over_http: bool = False,
     kubeconfig: Path | None = None,
     context: str | None = None,
     exec_plugins: str = "auto",
@@ -179,7 +176,8 @@ def scrape_targets(
     labels, exclude_metrics, exclude_labels
         Which samples to keep or to leave out; see `parse`.
     token_file, username, password_file, certificate, key : path or str, optional
-        A bearer token, basic authentication, or a client certificate for `targets` and `files`.
+        A bearer token, basic authentication, or a client certificate for `targets` and `files`;
+        with a token or password those on plain HTTP are refused.
         Pods never get them, nor any target a credential of the cluster.
     ca : path, optional
         PEM certificates that sign the targets' ones. Default: the system's.
@@ -187,8 +185,6 @@ def scrape_targets(
         The name that their certificates are to be for, in place of the host.
     tls : {"verify", "insecure"}
         "insecure" checks nothing and sends neither token nor password.
-    credentials_over_http : bool
-        Send token or password over plain HTTP, too. Without it such a target is refused.
     kubeconfig, context, exec_plugins
         The cluster of the annotated pods; see `scrape`.
     namespaces : str or sequence of str, optional
@@ -240,7 +236,6 @@ def scrape_targets(
         certificate=certificate,
         key=key,
         tls=tls,
-        credentials_over_http=credentials_over_http,
         kubeconfig=kubeconfig,
         context=context,
         exec_plugins=exec_plugins,

@@ -245,7 +245,6 @@ def collector_of(options: argparse.Namespace, kubeconfig: str | None) -> Collect
             certificate=options.target_certificate,
             key=options.target_key,
             tls="insecure" if options.target_insecure else "verify",
-            credentials_over_http=options.credentials_over_http,
             **common,
         )
     return Collector(
@@ -511,11 +510,6 @@ def add_targets(to: argparse.ArgumentParser) -> None:
     group.add_argument("--target-key", metavar="FILE", help="its key")
     group.add_argument(
         "--target-insecure", action="store_true", help="check nothing, send no token or password"
-    )
-    group.add_argument(
-        "--credentials-over-http",
-        action="store_true",
-        help="send token or password to http:// targets, too",
     )
 
 

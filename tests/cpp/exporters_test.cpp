@@ -88,14 +88,12 @@ TEST(exporters, one_of_a_group_that_cannot_be_does_not_cost_the_others_and_none_
   EXPECT_NE(made[0].target->node_uid, made[2].target->node_uid);
 }
 
-TEST(exporters, a_secret_does_not_go_over_plain_http_unless_it_is_said) {
+TEST(exporters, a_secret_does_not_go_over_plain_http) {
   computelocator::access who;
   who.who.token_file = "token";
   const auto with = std::make_shared<const computelocator::access>(who);
   EXPECT_FALSE(exporter_target("http://h/", {}, with));
   EXPECT_TRUE(exporter_target("https://h/", {}, with));
-  who.who.over_http = true;
-  EXPECT_TRUE(exporter_target("http://h/", {}, std::make_shared<const computelocator::access>(who)));
 }
 
 TEST(exporters, credentials_that_cannot_be) {

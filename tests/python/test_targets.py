@@ -180,15 +180,16 @@ def test_own_credentials_go_to_verified_targets_alone(peers, authority, tmp_path
     cl.scrape_targets(urls[0], username="me", password_file=password, ca=ca)
     basic = base64.b64encode(b"me:canary-password").decode()
     assert credentials(good)[1:] == [f"Authorization: Basic {basic}"]
-    # Plain HTTP only where it is said, and nothing is sent elsewhere by a redirect.
+    # Never over plain HTTP, and nothing is sent elsewhere by a redirect.
     plain = peers.add(says(answer(PAGE)))
-    cl.scrape_targets(f"http://127.0.0.1:{plain.port}/", token_file=token, credentials_over_http=True)
-    assert credentials(plain) == ["Authorization: Bearer canary-token"]
+    address = f"http://127.0.0.1:{plain.port}/"
+    with pytest.raises(cl.ConfigurationError, match="plain HTTP"):
+        cl.scrape_targets(address, token_file=token)
     moved = peers.add(says(answer(b"", f"Location: http://127.0.0.1:{plain.port}/", status="302 Found")), authority.server("moved"))
     with pytest.warns(UserWarning):
         snap = cl.scrape_targets(f"https://127.0.0.1:{moved.port}/", token_file=token, ca=ca)
     assert list(failures(snap).values()) == ["redirect_refused"]
-    assert len(plain.requests) == 1
+    assert plain.connections == 0
 
 
 def test_without_verification_no_token_can_be_given_and_none_is_sent(peers, authority, tmp_path):

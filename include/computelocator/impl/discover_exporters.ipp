@@ -253,7 +253,6 @@ result<std::shared_ptr<const access>> exporter_access(const exporter_credentials
     made.who.username = who.username;
     made.who.password = secret(std::move(text).value());
   }
-  made.who.over_http = who.over_http;
   return std::make_shared<const access>(std::move(made));
 }
 
@@ -286,9 +285,9 @@ result<target> exporter_target(std::string_view address, const target_labels& la
   made.node = *label_of(made.labels, "instance");
   made.access = who;
   const bool has_secret = who && (!who->who.token_file.empty() || !who->who.token.empty() || !who->who.username.empty());
-  if (made.scheme == scheme::http && has_secret && !who->who.over_http)
+  if (made.scheme == scheme::http && has_secret)
     return no_target(address, "is plain HTTP, over which anybody on the way reads a token or password",
-                     "use https, or say that credentials may go over HTTP (over_http)");
+                     "use https, or ask it without credentials, by a scrape of its own");
   made.node_uid = identity_of(made);
   return made;
 }

@@ -218,8 +218,8 @@ inline secret request_text(const http_request& of) {
   text += "\r\nUser-Agent: computelocator\r\n";
   if (!of.accept.empty()) text += "Accept: " + of.accept + "\r\n";
   text += of.gzip ? "Accept-Encoding: gzip\r\n" : "Accept-Encoding: identity\r\n";
-  const bool judged = of.access && (of.scheme == scheme::https ? of.access->tls.mode != tls_mode::insecure
-                                                               : of.access->who.over_http);
+  const bool judged = of.scheme == scheme::https && of.access &&
+                      of.access->tls.mode != tls_mode::insecure;
   if (judged && !of.token.empty()) {
     text += "Authorization: Bearer ";
     text += of.token.reveal();
@@ -559,7 +559,7 @@ boost::asio::awaitable<void> http_client::state::carry_out(std::shared_ptr<excha
   if (of->request.stream.sink) of->sink = [&to = *of](std::string_view piece) { return to.give(piece); };
   const http_request& request = of->request;
   const bool tokenless = request.token.empty() && (!request.access || request.access->who.username.empty());
-  if (request.scheme == scheme::http && !tokenless && !(request.access && request.access->who.over_http)) {
+  if (request.scheme == scheme::http && !tokenless) {
     fail(*of, {errc::bad_configuration, {}, "credentials are never sent over plain HTTP", "use https, or give no credentials"});
   } else if (request.scheme == scheme::http && proxy_of(request) != nullptr) {
     fail(*of, {errc::unsupported, {}, "a proxy is asked for https alone", "use https"});
