@@ -162,7 +162,7 @@ class known_text {
   void forget() noexcept { size_ = 0; }
 
   /// True where `bytes` begin with it.
-  bool begins(const char* bytes) const noexcept {
+  [[gnu::always_inline]] bool begins(const char* bytes) const noexcept {
 #ifdef __SSE2__
     const __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)),
                                          _mm_load_si128(reinterpret_cast<const __m128i*>(head_)));

@@ -118,7 +118,7 @@ inline constexpr std::uint64_t small_powers_of_ten[] = {1,      10,      100,   
 /// Digits from `p` on are put behind `mantissa`; gives where they end, or where 24 have been taken. Past 19
 /// digits in all the mantissa means nothing.
 [[gnu::always_inline]] inline const char* take_digits(const char* p, std::uint64_t& mantissa) noexcept {
-  const auto take = [&] {
+  const auto take = [&]() __attribute__((always_inline)) {
     const std::uint64_t word = load_word(p);
     const std::size_t count = bytes_before(not_digits(word));
     if (count == 0) return false;
